@@ -1,5 +1,5 @@
-// Package convert turns the registry settings of RKE, of k3s and RKE2, of Rancher, of Docker, and of
-// containerd's own config.toml and certs.d into a RegistryConfig.
+// Package convert turns the registry settings of RKE, of k3s and RKE2, of Rancher, of Docker, and
+// of containerd's own config.toml and certs.d into a RegistryConfig.
 //
 // Promises: [config.Parse] accepts the result unchanged, if the certificate files that it names
 // exist on the node. The same images come from the same hosts in the same order. A comment in the
@@ -7,8 +7,8 @@
 // not be carried over. A secret appears only in [Result.YAML], never in an error, a comment or a
 // loss. The package reads only what it is given and writes nothing.
 //
-// Start reading at [Convert]. Package source reads the input, rke, tables and certsd hold the formats,
-// draft the RegistryConfig that they fill, and its text.
+// Start reading at [Convert]. Package source reads the input; rke, tables and certsd hold the
+// formats; draft is the RegistryConfig that they fill, and its text.
 package convert
 
 import (
@@ -96,10 +96,12 @@ func Convert(from Format, name string, data []byte, opts Options) (Result, error
 	case CertsD:
 		in.TOML, read, fill = true, source.TOML, certsd.HostsFile(name, data)
 	default:
-		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from), draft.FormatList())
+		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from),
+			draft.FormatList())
 	}
 	if len(data) > MaxInput {
-		in.FailAt(0, 0, "", fmt.Sprintf("is larger than %d MiB; pass only the part with the registries", MaxInput>>20))
+		in.FailAt(0, 0, "", fmt.Sprintf(
+			"is larger than %d MiB; pass only the part with the registries", MaxInput>>20))
 		return Result{}, in.Err()
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -135,7 +137,8 @@ func newDraft(from Format, name string, opts Options) *draft.Draft {
 		name = "standard input"
 	}
 	return &draft.Draft{
-		In: &source.Input{Name: source.OneLine(name)}, Format: from, SecretsDir: cmp.Or(opts.SecretsDir, DefaultSecretsDir),
+		In: &source.Input{Name: source.OneLine(name)}, Format: from,
+		SecretsDir: cmp.Or(opts.SecretsDir, DefaultSecretsDir),
 	}
 }
 
@@ -147,11 +150,13 @@ func result(d *draft.Draft) (Result, error) {
 	}
 	d.Finish()
 	slices.SortStableFunc(d.Lost, func(a, b Loss) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Column, b.Column))
 	})
 	if (d.Format == Docker || d.Format == CertsD) && len(d.Mirrors)+len(d.Registries) == 0 {
 		for _, l := range d.Lost {
-			in.Errors = append(in.Errors, &config.Error{File: path.Join(in.Name, l.File), Line: l.Line, Column: l.Column, Field: l.Field, Message: l.What + "; " + l.Effect})
+			in.Errors = append(in.Errors, &config.Error{File: path.Join(in.Name, l.File),
+				Line: l.Line, Column: l.Column, Field: l.Field, Message: l.What + "; " + l.Effect})
 		}
 		d.RefuseEmpty("needs no settings for registries")
 		return Result{}, in.Err()
@@ -161,7 +166,8 @@ func result(d *draft.Draft) (Result, error) {
 		return Result{}, fmt.Errorf("%s: writing the result: %w", in.Name, err)
 	}
 	if len(out) > maxOutput {
-		in.FailAt(0, 0, "", fmt.Sprintf("the result would be larger than the %d MiB that a RegistryConfig may have; convert it in parts", maxOutput>>20))
+		in.FailAt(0, 0, "", fmt.Sprintf("the result would be larger than the %d MiB that a "+
+			"RegistryConfig may have; convert it in parts", maxOutput>>20))
 		return Result{}, in.Err()
 	}
 	return Result{YAML: out, Lost: d.Lost}, nil

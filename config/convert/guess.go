@@ -39,7 +39,8 @@ func GuessDirectory(tree fs.FS) (Format, error) {
 	case has("hosts.toml"), has("*/hosts.toml"), has("*/*.crt"), has("*/*.cert"):
 		return CertsD, nil
 	}
-	return "", errors.New("the directory has no daemon.json and no hosts.toml files; name the file to convert")
+	return "", errors.New("the directory has no daemon.json and no hosts.toml files; name the " +
+		"file to convert")
 }
 
 // signs lists fields, by path, that only files of one format have.

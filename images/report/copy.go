@@ -77,7 +77,8 @@ func (v Copy) WriteText(w io.Writer, rest string, took time.Duration) error {
 	if v.Failed > 0 {
 		text += fmt.Sprintf(", %d %s", v.Failed, rest)
 	}
-	_, err := fmt.Fprintf(w, "%s; %s sent in %s\n", text, copy.Size(v.Bytes), took.Round(100*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s; %s sent in %s\n", text, copy.Size(v.Bytes),
+		took.Round(100*time.Millisecond))
 	return err
 }
 
@@ -91,7 +92,8 @@ func copiedLine(r copy.Copied) string {
 	}
 	var parts []string
 	if r.Uploaded > 0 {
-		parts = append(parts, fmt.Sprintf("%s sent, %s", count(r.Uploaded, "blob"), copy.Size(r.Bytes)))
+		parts = append(parts, fmt.Sprintf("%s sent, %s", count(r.Uploaded,
+			"blob"), copy.Size(r.Bytes)))
 	}
 	if r.Mounted > 0 {
 		parts = append(parts, fmt.Sprintf("%d taken over", r.Mounted))

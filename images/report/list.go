@@ -15,7 +15,8 @@ type List struct {
 	Images     []Image    `json:"images" yaml:"images"`
 	Registries []Registry `json:"registries" yaml:"registries"`
 	Problems   []string   `json:"problems,omitempty" yaml:"problems,omitempty"`
-	Unknown    []string   `json:"unknown,omitempty" yaml:"unknown,omitempty"` // what looks like an image
+	// Unknown are values that look like an image.
+	Unknown []string `json:"unknown,omitempty" yaml:"unknown,omitempty"`
 }
 
 // Image is an image and the places where it was found.
@@ -33,14 +34,15 @@ type Image struct {
 type Registry struct {
 	Registry string `json:"registry" yaml:"registry"`
 	Images   int    `json:"images" yaml:"images"`
-	// From and the rest tell what this node does; empty without a certs.d.
-	From      []string `json:"from,omitempty" yaml:"from,omitempty"` // urls in the order in which they are asked
+	// From holds the URLs in the order in which this node asks them. It and the rest are empty
+	// without a certs.d.
+	From      []string `json:"from,omitempty" yaml:"from,omitempty"`
 	Directory string   `json:"directory,omitempty" yaml:"directory,omitempty"`
 	Note      string   `json:"note,omitempty" yaml:"note,omitempty"`
 }
 
-// NewList returns the images of l. certsDir is the directory of hosts.toml files of this node, "" if
-// it has none.
+// NewList returns the images of l. certsDir is the directory of hosts.toml files of this node, ""
+// if it has none.
 func NewList(l *list.List, certsDir string) List {
 	view := List{Images: []Image{}, Registries: []Registry{}}
 	for _, r := range l.Registries() {
@@ -51,7 +53,8 @@ func NewList(l *list.List, certsDir string) List {
 		view.Registries = append(view.Registries, rv)
 		for _, image := range r.Images {
 			ref := image.Reference
-			view.Images = append(view.Images, Image{ref.String(), ref.Registry(), ref.Repository(), ref.Tag(), ref.Digest(), image.Count(), image.Found})
+			view.Images = append(view.Images, Image{ref.String(), ref.Registry(), ref.Repository(),
+				ref.Tag(), ref.Digest(), image.Count(), image.Found})
 		}
 	}
 	for _, err := range l.Problems() {
@@ -94,7 +97,8 @@ func (v List) WriteText(w io.Writer, counts bool) error {
 		at += r.Images
 		fmt.Fprintln(&text)
 	}
-	fmt.Fprintf(&text, "# %s of %s\n", count(len(v.Images), "image"), count(len(v.Registries), "registry"))
+	fmt.Fprintf(&text, "# %s of %s\n", count(len(v.Images), "image"), count(len(v.Registries),
+		"registry"))
 	_, err := io.WriteString(w, text.String())
 	return err
 }

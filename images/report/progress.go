@@ -18,8 +18,8 @@ const (
 	logEvery     = 30 * time.Second       // a log
 )
 
-// Progress shows how far a copy is: on a terminal in a line that changes, in a log by a line for each
-// image, and one every half a minute.
+// Progress shows how far a copy is: on a terminal in a line that changes, in a log by a line for
+// each image, and one every half a minute.
 type Progress struct {
 	stdout, stderr io.Writer
 	lines          bool // print what came of each image
@@ -30,11 +30,12 @@ type Progress struct {
 	painted bool
 }
 
-// NewProgress returns a view that writes lines of images to stdout, if lines is set, and the progress
-// to stderr.
+// NewProgress returns a view that writes lines of images to stdout, if lines is set, and the
+// progress to stderr.
 func NewProgress(stdout, stderr io.Writer, lines bool) *Progress {
 	v := &Progress{stdout: stdout, stderr: stderr, lines: lines, width: func() int { return 80 }}
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) &&
+		os.Getenv("TERM") != "dumb" {
 		v.terminal = true
 		v.width = func() int {
 			width, _, err := term.GetSize(int(f.Fd()))

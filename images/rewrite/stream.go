@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Stream rewrites one file after the other and writes them as one stream of documents. A single file
-// stays as it is, byte for byte, so the first waits for a second.
+// Stream rewrites one file after the other and writes them as one stream of documents. A single
+// file stays as it is, byte for byte, so the first waits for a second.
 type Stream struct {
 	stdin    io.Reader
 	w        io.Writer
@@ -126,7 +126,8 @@ func (s *Stream) Notes() []string {
 		for _, r := range same {
 			names = append(names, r.String())
 		}
-		notes = append(notes, fmt.Sprintf("%s have the same name there, %s: only one of them can be, so use another path for one with --only and --to",
+		notes = append(notes, fmt.Sprintf("%s have the same name there, %s: only one of them can "+
+			"be, so use another path for one with --only and --to",
 			strings.Join(names, " and "), s.options.To.Reference(same[0])))
 	}
 	return notes

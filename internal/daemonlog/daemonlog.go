@@ -16,8 +16,8 @@ import (
 	"golang.org/x/term"
 )
 
-// New returns a logger that writes text to a terminal, else JSON; to the journal of systemd with the
-// priority before each line. Durations have a unit.
+// New returns a logger that writes text to a terminal, else JSON; to the journal of systemd with
+// the priority before each line. Durations have a unit.
 func New(w io.Writer) *slog.Logger {
 	f, isFile := w.(*os.File)
 	if isFile && term.IsTerminal(int(f.Fd())) {

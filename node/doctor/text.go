@@ -15,7 +15,9 @@ func WriteText(w io.Writer, findings []Finding, paint textdiff.Paint) error {
 		width = max(width, len(f.Name))
 	}
 	for _, f := range findings {
-		if _, err := fmt.Fprintf(w, "%s  %-*s  %s\n", paint(styles[f.Level], fmt.Sprintf("%-4s", f.Level)), width, f.Name, f.Detail); err != nil {
+		if _, err := fmt.Fprintf(w,
+			"%s  %-*s  %s\n", paint(styles[f.Level],
+				fmt.Sprintf("%-4s", f.Level)), width, f.Name, f.Detail); err != nil {
 			return err
 		}
 		if f.Remedy != "" && f.Level != OK {

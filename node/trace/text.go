@@ -29,7 +29,8 @@ func (r Report) WriteText(w io.Writer, paint textdiff.Paint) error {
 		if h.Itself {
 			what = "the registry itself"
 		}
-		line(fmt.Sprintf("host %d", i+1), "%s (%s; %s)", h.URL, what, orNone(strings.Join(h.Capabilities, ", ")))
+		line(fmt.Sprintf("host %d", i+1),
+			"%s (%s; %s)", h.URL, what, orNone(strings.Join(h.Capabilities, ", ")))
 		line("", "  login     %s", credentialText(h.Credential))
 		if len(h.Headers) > 0 {
 			line("", "  headers   %s", strings.Join(h.Headers, ", "))
@@ -38,7 +39,8 @@ func (r Report) WriteText(w io.Writer, paint textdiff.Paint) error {
 		line("", "  manifest  %s", probeText(h.Content))
 		line("", "  layer     %s", probeText(h.Layer))
 		if h.Limit != nil {
-			line("", "  limit     %d of %d pulls left in %s", h.Limit.Remaining, h.Limit.Total, time.Duration(h.Limit.WindowS*float64(time.Second)))
+			line("", "  limit     %d of %d pulls left in %s", h.Limit.Remaining, h.Limit.Total,
+				time.Duration(h.Limit.WindowS*float64(time.Second)))
 		}
 	}
 	if r.Credential != "" {

@@ -39,18 +39,22 @@ func (d *reader) addHostsFile(r registryDirectory) (used bool) {
 	images := "images of " + draft.NameOf(r.upstream)
 	switch {
 	case err != nil:
-		d.Lose(file.Loss("containerd fails each pull: "+err.Error(), "nothing of it is carried over"))
+		d.Lose(file.Loss("containerd fails each pull: "+err.Error(),
+			"nothing of it is carried over"))
 		return true
 	case content.Ignored != nil:
 		d.Lose(file.Loss("containerd ignores this file: "+content.Ignored.Error(),
-			images+" come from the registry itself, as before; correct the file and convert it again"))
+			images+" come from the registry itself, as before; correct the file and convert it "+
+				"again"))
 		return false
 	}
 	root := source.Cursor{In: r.in, Value: source.TOML(r.in, r.hosts)}
 	if content.Differences != "" && !root.Empty() {
-		d.Lose(file.Loss("releases of containerd read this file differently: "+content.Differences, "the result does what the newest release does"))
+		d.Lose(file.Loss("releases of containerd read this file differently: "+content.Differences,
+			"the result does what the newest release does"))
 	}
-	f := &hostsFile{reader: d, dir: r, mirror: draft.Mirror{Upstream: r.upstream}, listed: map[string]int{}}
+	f := &hostsFile{reader: d, dir: r, mirror: draft.Mirror{Upstream: r.upstream},
+		listed: map[string]int{}}
 	tables := root.Get("host").All("[host.\"https://mirror.corp\"]")
 	for i, c := range tables {
 		if redact.Address(c.Name) != c.Name {
@@ -73,7 +77,8 @@ func (d *reader) addHostsFile(r registryDirectory) (used bool) {
 		if seen[c.Value] {
 			continue
 		}
-		d.LeaveOut(c, "containerd does not see this host: it reads tables with a header of their own, [host.\"https://mirror.corp\"]",
+		d.LeaveOut(c, "containerd does not see this host: it reads tables with a header of their "+
+			"own, [host.\"https://mirror.corp\"]",
 			images+" are not looked for there")
 	}
 	f.server(content.Hosts[last], root)
@@ -84,16 +89,21 @@ func (d *reader) addHostsFile(r registryDirectory) (used bool) {
 	d.Unread(root)
 	if n := len(f.mirror.Endpoints); n > 0 {
 		m := f.mirror
-		if u := m.Endpoints[n-1].URL; !m.Only && u.APIPath() == "/v2" && dockerhub.Canonical(u.Host) == m.Upstream {
-			m.Notes = append(m.Notes, "The last endpoint is the registry itself. It is not asked once more after that.")
+		if u := m.Endpoints[n-1].URL; !m.Only && u.APIPath() == "/v2" &&
+			dockerhub.Canonical(u.Host) == m.Upstream {
+			m.Notes = append(m.Notes, "The last endpoint is the registry itself. It is not asked "+
+				"once more after that.")
 		}
 		d.AddMirror(&m)
 	}
 	return true
 }
 
-// matching returns the table of a host among those with its name, as far as the tables' names show it.
-func matching(tables []source.Cursor, seen map[*source.Value]bool, h docker.RegistryHost) source.Cursor {
+// matching returns the table of a host among those with its name, as far as the tables' names show
+// it.
+func matching(
+	tables []source.Cursor, seen map[*source.Value]bool, h docker.RegistryHost,
+) source.Cursor {
 	best, points := source.Cursor{}, 0
 	for _, c := range tables {
 		a, err := draft.ParseAddress(c.Name)
@@ -101,7 +111,8 @@ func matching(tables []source.Cursor, seen map[*source.Value]bool, h docker.Regi
 			continue
 		}
 		n := 1
-		if p := path.Clean("/" + a.Path); p == path.Clean("/"+h.Path) || path.Clean(p+"/v2") == path.Clean("/"+h.Path) {
+		p, asked := path.Clean("/"+a.Path), path.Clean("/"+h.Path)
+		if p == asked || path.Clean(p+"/v2") == asked {
 			n += 2
 		}
 		if draft.OrHTTPS(a.Scheme) == h.Scheme {
@@ -114,14 +125,20 @@ func matching(tables []source.Cursor, seen map[*source.Value]bool, h docker.Regi
 	return best
 }
 
+// pulls returns whether a host is asked for content, and for tags.
+func pulls(h docker.RegistryHost) (pull, resolve bool) {
+	c := h.Capabilities
+	return c.Has(docker.HostCapabilityPull), c.Has(docker.HostCapabilityResolve)
+}
+
 // add adds a host as an endpoint.
 func (f *hostsFile) add(h docker.RegistryHost, at source.Cursor) {
 	if at.In == nil {
 		at.In = f.dir.in
 	}
-	pull, resolve := h.Capabilities.Has(docker.HostCapabilityPull), h.Capabilities.Has(docker.HostCapabilityResolve)
-	if !pull && !resolve {
-		f.LeaveOut(at, "this host is asked for pushes only, which a RegistryConfig does not have", "pulls are the same")
+	if pull, resolve := pulls(h); !pull && !resolve {
+		f.LeaveOut(at, "this host is asked for pushes only, which a RegistryConfig does not have",
+			"pulls are the same")
 		return
 	}
 	e := draft.Endpoint{}
@@ -131,15 +148,18 @@ func (f *hostsFile) add(h docker.RegistryHost, at source.Cursor) {
 		e.Notes = append(e.Notes, why)
 	}
 	if dockerhub.Is(h.Host) && h.Host != dockerhub.Server {
-		e.Notes = append(e.Notes, "containerd asked "+h.Host+" itself here. Here it is "+dockerhub.Server+".")
+		e.Notes = append(e.Notes, "containerd asked "+h.Host+" itself here. Here it is "+
+			dockerhub.Server+".")
 	}
 	var err error
-	if e.Written, e.Override, e.URL, err = draft.LiteralURL(h.Scheme, h.Host, h.Path); h.Path == "" || h.Path == "/" {
+	e.Written, e.Override, e.URL, err = draft.LiteralURL(h.Scheme, h.Host, h.Path)
+	if h.Path == "" || h.Path == "/" {
 		e.Override = true // no /v2 at all
 		e.URL, err = hostsconf.ParseURL(e.Written, true)
 	}
 	if err != nil {
-		f.LeaveOut(at, "the address of this host "+err.Error(), "images of "+draft.NameOf(f.dir.upstream)+" are not looked for there")
+		f.LeaveOut(at, "the address of this host "+err.Error(),
+			"images of "+draft.NameOf(f.dir.upstream)+" are not looked for there")
 		return
 	}
 	at.Fold("override_path") // it is in the path that containerd read
@@ -149,7 +169,8 @@ func (f *hostsFile) add(h docker.RegistryHost, at source.Cursor) {
 	e.Headers, u.login = f.headers(h, at.Fold("header"), e.URL.Host)
 	u.tls = f.tls(at)
 	if u.plain && u.tls != (draft.TLS{}) {
-		f.Lose(at.Loss("these tls settings had no effect: port 80 is asked over plain http", "they have none here either"))
+		f.Lose(at.Loss("these tls settings had no effect: port 80 is asked over plain http",
+			"they have none here either"))
 	}
 	_, strict := h.Client.Transport.(*http.Transport)
 	a.Scheme = "http"
@@ -166,9 +187,11 @@ func (f *hostsFile) add(h docker.RegistryHost, at source.Cursor) {
 	plain := e
 	plain.Written, plain.URL.Scheme = "http"+strings.TrimPrefix(e.Written, "https"), "http"
 	if u.login != nil {
-		f.Lose(at.Loss("with http and tls settings, "+u.host+" was asked over https, and over http if it spoke no TLS; "+
-			"a login is not sent over http where https will do", "it is asked over https only; if it speaks no TLS, write "+plain.Written+
-			", remove its tls settings and set allowPlainHTTPCredentials: true"))
+		f.Lose(at.Loss("with http and tls settings, "+u.host+" was asked over https, and over "+
+			"http if it spoke no TLS; "+
+			"a login is not sent over http where https will do",
+			"it is asked over https only; if it speaks no TLS, write "+plain.Written+
+				", remove its tls settings and set allowPlainHTTPCredentials: true"))
 		return
 	}
 	if n := len(f.mirror.Endpoints); n > 0 {
@@ -210,7 +233,10 @@ func (f *hostsFile) capabilities(e *draft.Endpoint, h docker.RegistryHost, at so
 	for _, c := range []struct {
 		is   docker.HostCapabilities
 		name string
-	}{{docker.HostCapabilityPull, "pull"}, {docker.HostCapabilityResolve, "resolve"}, {docker.HostCapabilityPush, "push"}} {
+	}{
+		{docker.HostCapabilityPull, "pull"}, {docker.HostCapabilityResolve, "resolve"},
+		{docker.HostCapabilityPush, "push"},
+	} {
 		if h.Capabilities.Has(c.is) {
 			e.Capabilities = append(e.Capabilities, c.name)
 		}
@@ -232,9 +258,11 @@ func (f *hostsFile) dialTimeout(e *draft.Endpoint, at source.Cursor) {
 	// containerd's package has read it.
 	switch timeout, err := time.ParseDuration(at.Text()); {
 	case err != nil || timeout <= 0 || timeout > 5*time.Minute:
-		f.Lose(at.Loss("a timeout must be more than 0 and at most 5m", "it is the 2 s that an endpoint has without dialTimeout"))
+		f.Lose(at.Loss("a timeout must be more than 0 and at most 5m",
+			"it is the 2 s that an endpoint has without dialTimeout"))
 	case e.URL.Scheme == "http":
-		f.Lose(at.Loss("a timeout for http is not carried over: with one some releases of containerd try https",
+		f.Lose(at.Loss("a timeout for http is not carried over: with one some releases of "+
+			"containerd try https",
 			"containerd waits up to 30 s for this host"))
 	default:
 		e.DialTimeout = config.Duration(timeout).String()
@@ -242,7 +270,9 @@ func (f *hostsFile) dialTimeout(e *draft.Endpoint, at source.Cursor) {
 }
 
 // headers returns the headers of a host without the login, and the login.
-func (f *hostsFile) headers(h docker.RegistryHost, table source.Cursor, host string) (all []draft.Header, found *draft.Login) {
+func (f *hostsFile) headers(
+	h docker.RegistryHost, table source.Cursor, host string,
+) (all []draft.Header, found *draft.Login) {
 	for _, c := range table.All("[host.\"https://mirror.corp\".header]") {
 		values := h.Header[c.Name]
 		name := textproto.CanonicalMIMEHeaderKey(c.Name)
@@ -266,7 +296,9 @@ func (f *hostsFile) headers(h docker.RegistryHost, table source.Cursor, host str
 		}
 		all = append(all, draft.Header{Name: name, Values: secrets})
 	}
-	slices.SortStableFunc(all, func(a, b draft.Header) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(all, func(a, b draft.Header) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	return draft.MergeHeaders(all), found
 }
 
@@ -279,7 +311,8 @@ func (f *hostsFile) authorization(c source.Cursor, host string, values []string)
 			return r.Login
 		}
 	}
-	f.Lose(c.Loss("an Authorization header that is not a Basic login cannot be carried over: Berth logs in with a username and a password",
+	f.Lose(c.Loss("an Authorization header that is not a Basic login cannot be carried over: "+
+		"Berth logs in with a username and a password",
 		draft.NoLogin+"; create an access token and write it under registries"))
 	return nil
 }
@@ -323,7 +356,8 @@ func (f *hostsFile) server(h docker.RegistryHost, root source.Cursor) {
 	named := root.Fold("server").Text() != ""
 	_, strict := h.Client.Transport.(*http.Transport)
 	itself := !named || strict && path.Clean("/"+h.Path) == "/v2" &&
-		(strings.ToLower(h.Host) == f.dir.upstream || f.dir.upstream == dockerhub.Name && dockerhub.Is(strings.ToLower(h.Host)) && h.Scheme == "https")
+		(strings.ToLower(h.Host) == f.dir.upstream || f.dir.upstream == dockerhub.Name &&
+			dockerhub.Is(strings.ToLower(h.Host)) && h.Scheme == "https")
 	if !itself {
 		f.add(h, root)
 		f.mirror.Only = len(f.mirror.Endpoints) > 0
@@ -333,32 +367,40 @@ func (f *hostsFile) server(h docker.RegistryHost, root source.Cursor) {
 	root.Fold("override_path") // without a server line it has no effect
 	limits := root.Fold("capabilities")
 	if !named && !limits.Absent() {
-		f.Lose(limits.Loss("capabilities have no effect without a server line", "they have none here either"))
+		f.Lose(limits.Loss("capabilities have no effect without a server line",
+			"they have none here either"))
 	}
-	if pull, resolve := h.Capabilities.Has(docker.HostCapabilityPull), h.Capabilities.Has(docker.HostCapabilityResolve); !pull || !resolve {
+	if pull, resolve := pulls(h); !pull || !resolve {
 		switch {
 		case pull == resolve && len(f.mirror.Endpoints) > 0:
 			f.mirror.Only = true
-			f.mirror.Notes = append(f.mirror.Notes, "The registry itself was not asked for pulls, by its capabilities.")
+			f.mirror.Notes = append(f.mirror.Notes,
+				"The registry itself was not asked for pulls, by its capabilities.")
 		default:
-			f.Lose(limits.Loss("capabilities of the registry itself cannot be limited", all+" is asked for tags and for content"))
+			f.Lose(limits.Loss("capabilities of the registry itself cannot be limited", all+
+				" is asked for tags and for content"))
 		}
 	}
 	if c := root.Fold("dial_timeout"); c.Text() != "" {
-		f.Lose(c.Loss("a timeout for the registry itself has no counterpart", "containerd waits up to 30 s for it"))
+		f.Lose(c.Loss("a timeout for the registry itself has no counterpart",
+			"containerd waits up to 30 s for it"))
 	}
-	u := hostUse{at: root, host: f.dir.upstream, upstream: f.dir.upstream, plain: h.Scheme == "http" && strict, tls: f.tls(root)}
+	u := hostUse{at: root, host: f.dir.upstream, upstream: f.dir.upstream,
+		plain: h.Scheme == "http" && strict, tls: f.tls(root)}
 	table := root.Fold("header")
 	var headers []draft.Header
 	if headers, u.login = f.headers(h, table, f.dir.upstream); len(headers) > 0 {
-		f.Lose(table.Loss("Berth sends headers to the endpoints of mirrors only", all+" itself no longer gets them"))
+		f.Lose(table.Loss("Berth sends headers to the endpoints of mirrors only", all+
+			" itself no longer gets them"))
 	}
 	switch {
 	case f.dir.upstream == hostsconf.Default:
 		if u.tls != (draft.TLS{}) || u.login != nil {
-			f.Lose(root.Loss("certificates and a login for every registry without a directory cannot be carried over: "+
+			f.Lose(root.Loss("certificates and a login for every registry without a directory "+
+				"cannot be carried over: "+
 				"Berth ties them to a host",
-				"hosts without an entry of their own are asked without them; name each host under registries"))
+				"hosts without an entry of their own are asked without them; name each host "+
+					"under registries"))
 		}
 		return
 	case !named && hostport.IsLoopback(f.dir.upstream):
@@ -367,7 +409,8 @@ func (f *hostsFile) server(h docker.RegistryHost, root source.Cursor) {
 			u.tls.SkipVerify = true // without it a registry with a login is asked over http
 		}
 	case named && dockerhub.Is(h.Host) && h.Host != dockerhub.Server:
-		f.mirror.Notes = append(f.mirror.Notes, fmt.Sprintf("containerd asked %s itself at the end. Here it is %s.",
+		f.mirror.Notes = append(f.mirror.Notes, fmt.Sprintf("containerd asked %s itself at the "+
+			"end. Here it is %s.",
 			source.Shown(h.Host), dockerhub.Server))
 	}
 	if named && (u.plain || hostport.IsLoopback(f.dir.upstream)) {

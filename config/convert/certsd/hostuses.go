@@ -76,7 +76,8 @@ func (d *reader) placeUses() {
 			"for pushes write capabilities: [pull, resolve, push].")
 	}
 	if d.uses.slow {
-		d.Note("containerd waits up to 30 s for a host without dial_timeout. An endpoint without dialTimeout has 2 s.")
+		d.Note("containerd waits up to 30 s for a host without dial_timeout. An endpoint without " +
+			"dialTimeout has 2 s.")
 	}
 	if d.Mirror(hostsconf.Default) == nil {
 		return
@@ -127,16 +128,19 @@ func (d *reader) compareUses(r *draft.Registry, uses []hostUse) {
 		switch {
 		case u.plain || u.tls == r.TLS:
 		case u.tls == (draft.TLS{}):
-			r.Note("The tls settings were not for images of %s. Here they are used for these, too.", draft.NameOf(u.upstream))
+			r.Note("The tls settings were not for images of %s. Here they are used for these, too.",
+				draft.NameOf(u.upstream))
 		default:
 			d.loseTLS(r.Host, u)
 		}
 		switch {
 		case r.Login == nil || u.login != nil && *u.login == *r.Login:
 		case u.login == nil:
-			r.Note("The login was not sent to %s for images of %s. Here it is.", r.Host, draft.NameOf(u.upstream))
+			r.Note("The login was not sent to %s for images of %s. Here it is.", r.Host,
+				draft.NameOf(u.upstream))
 		default:
-			d.Lose(u.at.Loss("a second login for "+r.Host+", for images of "+draft.NameOf(u.upstream),
+			d.Lose(u.at.Loss("a second login for "+r.Host+", for images of "+
+				draft.NameOf(u.upstream),
 				"only the first is used; keep one of the two"))
 		}
 	}
@@ -148,17 +152,21 @@ func (d *reader) compareUses(r *draft.Registry, uses []hostUse) {
 		settings = append(settings, "login")
 	}
 	if !own && len(settings) > 0 {
-		r.Note("These settings (%s) were only for images of %s. Here they are for images that name %s, too.",
+		r.Note("These settings (%s) were only for images of %s. Here they are for images that "+
+			"name %s, too.",
 			strings.Join(settings, ", "), draft.NameOf(uses[0].upstream), r.Host)
 	}
 	if !own && len(settings) > 0 && hostport.IsLoopback(r.Host) {
-		r.Note("Without settings containerd asks a registry on this machine over https without verification, " +
+		r.Note("Without settings containerd asks a registry on this machine over https without " +
+			"verification, " +
 			"and over http if it speaks no TLS. " +
 			"Here it is asked in one of these ways, with these settings.")
 	}
 }
 
 func (d *reader) loseTLS(host string, u hostUse) {
-	d.Lose(u.at.Loss("tls settings of "+host+" for images of "+draft.NameOf(u.upstream)+" that differ from those for other images",
-		"a host has one of them here: those that verify it, else the first; use the same everywhere"))
+	d.Lose(u.at.Loss("tls settings of "+host+" for images of "+draft.NameOf(u.upstream)+
+		" that differ from those for other images",
+		"a host has one of them here: those that verify it, else the first; use the same "+
+			"everywhere"))
 }

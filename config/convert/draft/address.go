@@ -56,9 +56,11 @@ func (a Address) NeedsTLS() string {
 	case a.Scheme != "http":
 		return ""
 	case IsECR(a.Host):
-		return "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
+		return "Written with https instead of http: Berth logs in to ECR with a token of its " +
+			"own, which does not cross the network unencrypted."
 	case dockerhub.Is(a.Host):
-		return "Written with https instead of http: that is how Docker Hub is asked, and its login does not cross the network unencrypted."
+		return "Written with https instead of http: that is how Docker Hub is asked, and its " +
+			"login does not cross the network unencrypted."
 	}
 	return ""
 }
@@ -88,7 +90,8 @@ func CheckName(name string) error {
 		return nil
 	}
 	if !repositories.MatchString(p) {
-		return errors.New("has a path with more than letters, digits, dots, hyphens and underscores in it")
+		return errors.New("has a path with more than letters, digits, dots, hyphens and " +
+			"underscores in it")
 	}
 	return nil
 }
@@ -109,7 +112,9 @@ func (a Address) RegistryName() string {
 
 // LiteralURL converts a URL whose path is used literally, as in endpoints of k3s and containerd,
 // to the form of a RegistryConfig. override says whether it needs overridePath: true.
-func LiteralURL(scheme, host, literal string) (written string, override bool, u hostsconf.URL, err error) {
+func LiteralURL(
+	scheme, host, literal string,
+) (written string, override bool, u hostsconf.URL, err error) {
 	host = dockerhub.Host(host)
 	literal = path.Clean("/" + literal)
 	written = scheme + "://" + host

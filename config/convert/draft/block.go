@@ -24,7 +24,8 @@ func (b *block) set(name string, value *yaml.Node, notes ...string) {
 }
 
 func (b *block) node() *yaml.Node {
-	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: b.fields, HeadComment: comment(b.notes)}
+	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: b.fields,
+		HeadComment: comment(b.notes)}
 }
 
 // section returns a block with one list field, or an empty block if the list is empty.

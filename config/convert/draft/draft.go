@@ -17,8 +17,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Draft is the RegistryConfig under construction, with its comments. Fields may be set in any order;
-// mirrors and registries are added by [Draft.AddMirror] and [Draft.Registry].
+// Draft is the RegistryConfig under construction, with its comments. Fields may be set in any
+// order; mirrors and registries are added by [Draft.AddMirror] and [Draft.Registry].
 type Draft struct {
 	In         *source.Input
 	Format     Format
@@ -141,7 +141,8 @@ func (d *Draft) LeaveOut(c source.Cursor, what, effect string) {
 
 // NoteWildcard notes what a mirror for "*" does not do for the hosts of endpoints.
 func (d *Draft) NoteWildcard() {
-	d.Note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
+	d.Note(`Images that name the host of an endpoint come from that host itself; with "*", %s `+
+		`asked the mirror for them, too. `+
 		"Name such a host under mirrors to keep that.", d.Format.Program())
 }
 
@@ -209,8 +210,8 @@ func (d *Draft) Know(host string) {
 // AsksHTTPS reports whether an endpoint with this host and https is asked.
 func (d *Draft) AsksHTTPS(host string) bool { return d.https[host] }
 
-// RefuseEmpty refuses an input without any registry: an empty RegistryConfig would remove every mirror
-// of a node.
+// RefuseEmpty refuses an input without any registry: an empty RegistryConfig would remove every
+// mirror of a node.
 func (d *Draft) RefuseEmpty(what string) {
 	if len(d.In.Errors) > 0 {
 		return
@@ -221,7 +222,8 @@ func (d *Draft) RefuseEmpty(what string) {
 // Prune removes entries without settings. The program did not use them either.
 func (d *Draft) Prune() {
 	d.Registries = slices.DeleteFunc(d.Registries, func(r *Registry) bool {
-		if r.Login != nil || r.Keys != nil || r.TLS != (TLS{}) || r.PlainHTTP || r.OverTLS || r.Named {
+		if r.Login != nil || r.Keys != nil || r.TLS != (TLS{}) || r.PlainHTTP || r.OverTLS ||
+			r.Named {
 			return false
 		}
 		for _, note := range r.Notes {

@@ -10,17 +10,19 @@ import (
 	"github.com/berth-registry/berth/internal/realm"
 )
 
-// correctLoopback corrects the settings of a registry on loopback. For one with its own port and tls
-// settings, k3s writes http with these settings, so that containerd tries https first.
+// correctLoopback corrects the settings of a registry on loopback. For one with its own port and
+// tls settings, k3s writes http with these settings, so that containerd tries https first.
 func (d *Draft) correctLoopback(r *Registry) {
 	if d.Format == Docker || d.Format == CertsD {
 		return // these read certs.d, as the result does
 	}
 	host := HostOnly(r.Host)
-	if d.Format != Containerd && hostport.IsLoopback(host) && d.DefaultScheme(host) == "https" && r.TLS == (TLS{}) && !r.PlainHTTP {
+	if d.Format != Containerd && hostport.IsLoopback(host) && d.DefaultScheme(host) == "https" &&
+		r.TLS == (TLS{}) && !r.PlainHTTP {
 		r.SetPlainHTTP(false)
 	}
-	if d.Format == Containerd && hostport.IsLoopback(host) && r.TLS != (TLS{}) && !r.PlainHTTP && !r.OverTLS {
+	if d.Format == Containerd && hostport.IsLoopback(host) && r.TLS != (TLS{}) && !r.PlainHTTP &&
+		!r.OverTLS {
 		d.Lose(r.At.Loss(host+" was asked over http for its own images, and over https as a mirror",
 			"with these tls settings it is asked over https for both; use https for both, or http"))
 	}
@@ -31,13 +33,16 @@ func (d *Draft) correctLoopback(r *Registry) {
 	switch {
 	case hostport.Port(host) == "80":
 		r.TLS = TLS{}
-		d.Lose(r.At.Loss("these tls settings had no effect: port 80 is asked over plain http", "they have none here either"))
+		d.Lose(r.At.Loss("these tls settings had no effect: port 80 is asked over plain http",
+			"they have none here either"))
 	case r.TLS == TLS{SkipVerify: true} && r.Login == nil && !d.AsksHTTPS(host):
 		r.TLS, r.Named = TLS{}, d.byUpstream[hostsconf.Default] != nil
-		r.Note("containerd does not verify a registry on this machine, and tries http when it speaks no TLS, so insecure_skip_verify is not needed.")
+		r.Note("containerd does not verify a registry on this machine, and tries http when it " +
+			"speaks no TLS, so insecure_skip_verify is not needed.")
 	default:
 		d.Lose(r.At.Loss("this registry was asked over https, and over http if it spoke no TLS",
-			"it is asked over https only; if it speaks no TLS, remove its tls settings and write plainHTTP: true"))
+			"it is asked over https only; if it speaks no TLS, remove its tls settings and write "+
+				"plainHTTP: true"))
 	}
 }
 
@@ -57,10 +62,12 @@ func (d *Draft) Finish() {
 		if r.PlainHTTP && r.TLS != (TLS{}) {
 			r.TLS = TLS{}
 			if d.AsksHTTPS(host) {
-				d.Lose(r.At.Loss(host+" is asked over http for its own images and over https as a mirror; a registry has one of them here",
+				d.Lose(r.At.Loss(host+" is asked over http for its own images and over https as "+
+					"a mirror; a registry has one of them here",
 					"its tls settings are left out; use https for both"))
 			} else {
-				r.Note("The tls settings are left out: this host is reached over plain http, which has no use for them.")
+				r.Note("The tls settings are left out: this host is reached over plain http, " +
+					"which has no use for them.")
 			}
 		}
 		d.oneSpelling(r, logins, tls)
@@ -69,13 +76,17 @@ func (d *Draft) Finish() {
 		}
 		if !hostport.IsLoopback(host) && (r.PlainHTTP || plain.covered(host, prefix)) {
 			r.AllowPlainHTTP = true
-			r.Note("WARNING: this login crosses the network unencrypted, as it did before. Give the registry a certificate, write https, and remove allowPlainHTTPCredentials.")
+			r.Note("WARNING: this login crosses the network unencrypted, as it did before. Give " +
+				"the registry a certificate, write https, and remove allowPlainHTTPCredentials.")
 		}
 		if _, ok := realm.Known(host); ok {
 			r.Auth = config.AuthToken
-			r.Note("%s takes a login only in exchange for a token. kubelet has to pass it on, by berth-credential-provider.", host)
+			r.Note("%s takes a login only in exchange for a token. kubelet has to pass it on, by "+
+				"berth-credential-provider.", host)
 			if first := d.askedBefore(host); first != "" {
-				r.Note("As long as %s comes first, the login is withheld, because containerd would offer it to every host of the list: images that fall back to %s are pulled without it.", first, host)
+				r.Note("As long as %s comes first, the login is withheld, because containerd "+
+					"would offer it to every host of the list: images that fall back to %s are "+
+					"pulled without it.", first, host)
 			}
 		}
 	}
@@ -86,7 +97,8 @@ func (d *Draft) Finish() {
 // hosts; Berth treats them as one.
 func (d *Draft) otherSpelling(r *Registry) {
 	host := HostOnly(r.Host)
-	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host, ":443"), strings.TrimSuffix(host, ":80")} {
+	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host,
+		":443"), strings.TrimSuffix(host, ":80")} {
 		scheme := hostport.Scheme(strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80"))
 		if other == host || !d.known[other] && d.byUpstream[other] == nil {
 			continue
@@ -95,11 +107,13 @@ func (d *Draft) otherSpelling(r *Registry) {
 			continue
 		}
 		if r.TLS != (TLS{}) && scheme == "https" && !d.HasTLS(other) {
-			d.Lose(r.At.Loss("these tls settings were for "+host+" and not for "+other+", which is the same host here",
+			d.Lose(r.At.Loss("these tls settings were for "+host+" and not for "+other+
+				", which is the same host here",
 				"they are used for both; write all addresses of it in one spelling"))
 		}
 		if r.Login != nil && d.Entry(other).Login == nil {
-			r.Note("This login was for %s and not for %s. Here these are one host, and both get it.", host, other)
+			r.Note("This login was for %s and not for %s. "+
+				"Here these are one host, and both get it.", host, other)
 		}
 	}
 }

@@ -48,7 +48,9 @@ func (d *Draft) SetLogin(c source.Cursor, r *Registry, user, password string) {
 	}
 	r.Login = &Login{Username: user, Password: redact.New(password)}
 	if IsECR(HostOnly(r.Host)) {
-		r.Note("A token of ECR lives for 12 hours. Remove username and password, and Berth fetches tokens itself (see ecr in https://github.com/berth-registry/berth/blob/main/docs/configuration.md).")
+		r.Note("A token of ECR lives for 12 hours. Remove username and password, and Berth " +
+			"fetches tokens itself (see ecr in " +
+			"https://github.com/berth-registry/berth/blob/main/docs/configuration.md).")
 	}
 }
 

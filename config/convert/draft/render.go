@@ -23,7 +23,8 @@ func (d *Draft) Render() ([]byte, error) {
 	head := block{}
 	head.set("apiVersion", text(config.APIVersion))
 	head.set("kind", text(config.Kind))
-	sections := []block{head, d.mirrorsBlock(), d.defaultRegistryBlock(), d.registriesBlock(), d.ecrBlock(), d.proxyBlock(), d.containerdBlock()}
+	sections := []block{head, d.mirrorsBlock(), d.defaultRegistryBlock(), d.registriesBlock(),
+		d.ecrBlock(), d.proxyBlock(), d.containerdBlock()}
 	for i, b := range sections {
 		if len(b.node().Content) == 0 {
 			continue
@@ -46,22 +47,30 @@ func (d *Draft) Render() ([]byte, error) {
 
 // headComment returns the lines of the comment at the top.
 func (d *Draft) headComment() []string {
-	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher", Docker: "Docker", CertsD: "hosts.toml"}[d.Format]
-	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.In.Name, origin), width-2)
+	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd",
+		Rancher: "Rancher", Docker: "Docker", CertsD: "hosts.toml"}[d.Format]
+	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say "+
+		"what differs.", d.In.Name, origin), width-2)
 	paragraph := func(text string) { lines = append(append(lines, ""), wrap(text, width-2)...) }
 	for _, note := range d.Notes {
 		paragraph(note)
 	}
 	if d.hasSecrets() {
-		paragraph("This file contains SECRETS: keep it at mode 0600. It is better to put each secret alone into its own file with mode 0600:")
-		lines = append(lines, "", "  install -d -m 0700 "+d.SecretsDir, "  install -m 0600 /dev/stdin "+d.SecretsDir+"/NAME    # then type the secret and Ctrl-D", "")
-		lines = append(lines, wrap("Then name the file here: passwordFile: "+d.SecretsDir+"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, secretAccessKeyFile and sessionTokenFile.", width-2)...)
+		paragraph("This file contains SECRETS: keep it at mode 0600. It is better to put each " +
+			"secret alone into its own file with mode 0600:")
+		lines = append(lines, "", "  install -d -m 0700 "+d.SecretsDir,
+			"  install -m 0600 /dev/stdin "+d.SecretsDir+
+				"/NAME    # then type the secret and Ctrl-D", "")
+		lines = append(lines, wrap("Then name the file here: passwordFile: "+d.SecretsDir+
+			"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, "+
+			"secretAccessKeyFile and sessionTokenFile.", width-2)...)
 		if d.hasHeaders() {
 			paragraph("Header values may be secrets too; they cannot be moved into files.")
 		}
 	}
 	if d.proxyPassword() {
-		paragraph("The address of a proxy contains a password, a SECRET that cannot be moved into a file of its own: keep this file at mode 0600.")
+		paragraph("The address of a proxy contains a password, a SECRET that cannot be moved " +
+			"into a file of its own: keep this file at mode 0600.")
 	}
 	if len(d.Lost) > 0 {
 		paragraph("NOT CARRIED OVER:")
@@ -105,7 +114,8 @@ func (d *Draft) hasSecrets() bool {
 }
 
 func (d *Draft) proxyPassword() bool {
-	return slices.ContainsFunc(d.Proxy, func(p ProxySetting) bool { return strings.Contains(p.Value.Reveal(), "@") })
+	return slices.ContainsFunc(d.Proxy,
+		func(p ProxySetting) bool { return strings.Contains(p.Value.Reveal(), "@") })
 }
 
 func (d *Draft) mirrorsBlock() block {
@@ -179,7 +189,9 @@ func (d *Draft) registriesBlock() block {
 			b.set("ecr", chain.node())
 		}
 		tls := block{}
-		for _, f := range []struct{ name, path string }{{"caFile", r.TLS.CA}, {"certFile", r.TLS.Cert}, {"keyFile", r.TLS.Key}} {
+		for _, f := range []struct{ name, path string }{
+			{"caFile", r.TLS.CA}, {"certFile", r.TLS.Cert}, {"keyFile", r.TLS.Key},
+		} {
 			if f.path != "" {
 				tls.set(f.name, text(f.path))
 			}
@@ -242,7 +254,8 @@ func (d *Draft) proxyBlock() block {
 		b.set(p.Name, text(p.Value.Reveal()))
 	}
 	top := block{}
-	top.set("proxy", b.node(), "containerd takes its proxy from the environment of its own service. Set it there as well; "+
+	top.set("proxy", b.node(), "containerd takes its proxy from the environment of its own "+
+		"service. Set it there as well; "+
 		"this section tells Berth which proxy that is.")
 	return top
 }

@@ -28,7 +28,8 @@ func (d *reader) placeKeys(env *draft.AWSKeys, found []*privateRegistry) {
 		switch k := r.keys; {
 		case k == draft.AWSKeys{}:
 		case k.ID.IsZero() || k.Secret.IsZero():
-			d.Lose(r.ecr.Loss("an AWS key needs both aws_access_key_id and aws_secret_access_key; RKE did not use this one either",
+			d.Lose(r.ecr.Loss("an AWS key needs both aws_access_key_id and "+
+				"aws_secret_access_key; RKE did not use this one either",
 				"tokens of ECR come from the instance profile"))
 		case d.printable(r.ecr, k):
 			own = append(own, r)
@@ -39,7 +40,8 @@ func (d *reader) placeKeys(env *draft.AWSKeys, found []*privateRegistry) {
 	}
 	switch {
 	case len(all) == 0 && plugins:
-		d.Note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
+		d.Note("No AWS keys are given: tokens of ECR come from the role of the instance (its " +
+			"instance profile), which is the default.")
 	case len(all) == 1:
 		d.staticKeys(all)
 	case len(all) > 1:
@@ -58,7 +60,8 @@ func (d *reader) placeKeys(env *draft.AWSKeys, found []*privateRegistry) {
 func (d *reader) ownKeys(found *privateRegistry, kubelet bool) {
 	host := draft.HostOnly(found.name)
 	lose := func(what string) {
-		d.Lose(found.ecr.Loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
+		d.Lose(found.ecr.Loss(what, "these keys are not used; tokens of ECR for "+host+
+			" come from those that are"))
 	}
 	name, ok := ecr.ParseHost(host)
 	r := d.Registry(host, found.at)
@@ -82,7 +85,8 @@ func (d *reader) ownKeys(found *privateRegistry, kubelet bool) {
 	r.Named, r.Keys = true, &found.keys
 	r.Note("These AWS keys are for this registry alone, as in RKE.")
 	if kubelet {
-		r.Note("kubelet pulled with those of its environment; if only they may pull, remove ecr here.")
+		r.Note("kubelet pulled with those of its environment; if only they may pull, remove ecr " +
+			"here.")
 	}
 	if !found.keys.Session.IsZero() {
 		r.Note(expiredKeys)
@@ -92,7 +96,9 @@ func (d *reader) ownKeys(found *privateRegistry, kubelet bool) {
 const expiredKeys = "A session token is valid for hours; these keys have probably expired."
 
 func (d *reader) staticKeys(all []draft.AWSKeys) {
-	d.ECRNotes = append(d.ECRNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
+	d.ECRNotes = append(d.ECRNotes, "The role of the instance is asked first, the keys below "+
+		"when it cannot serve. To have it the other way round, as RKE did where keys were given, "+
+		"swap the items.")
 	d.ECR = append(d.ECR, draft.Credential{})
 	for _, k := range all {
 		c := draft.Credential{Keys: &k}
@@ -107,7 +113,8 @@ func (d *reader) staticKeys(all []draft.AWSKeys) {
 // gives for them.
 func (d *reader) kubeletEnv(cluster source.Cursor) *draft.AWSKeys {
 	env := map[string]string{}
-	for _, c := range cluster.Get("services").Get("kubelet").FirstOf("extra_env", "extraEnv").Items(`- "AWS_ACCESS_KEY_ID=…"`) {
+	list := cluster.Get("services").Get("kubelet").FirstOf("extra_env", "extraEnv")
+	for _, c := range list.Items(`- "AWS_ACCESS_KEY_ID=…"`) {
 		name, text, _ := strings.Cut(c.Text(), "=")
 		switch name {
 		case "AWS_ACCESS_KEY_ID":
@@ -115,9 +122,12 @@ func (d *reader) kubeletEnv(cluster source.Cursor) *draft.AWSKeys {
 			env[name] = text
 		case "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN":
 			env[name] = text
-		case "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE":
-			d.Lose(c.Loss(name+" of kubelet is not carried over: the file that it names is inside kubelet's container",
-				"if tokens of ECR come from it, write ecr.credentials with static.sharedCredentialsFile, profile or roleARN"))
+		case "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_ROLE_ARN",
+			"AWS_WEB_IDENTITY_TOKEN_FILE":
+			d.Lose(c.Loss(name+" of kubelet is not carried over: the file that it names is "+
+				"inside kubelet's container",
+				"if tokens of ECR come from it, write ecr.credentials with "+
+					"static.sharedCredentialsFile, profile or roleARN"))
 		}
 		if name == "AWS_SECRET_ACCESS_KEY" && d.envAt.In == nil {
 			d.envAt = c
@@ -131,7 +141,8 @@ func (d *reader) kubeletEnv(cluster source.Cursor) *draft.AWSKeys {
 	case d.envAt.In == nil:
 		return nil
 	case k.ID.IsZero() || k.Secret.IsZero():
-		d.Lose(d.envAt.Loss("kubelet's environment holds half an AWS key: both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed",
+		d.Lose(d.envAt.Loss("kubelet's environment holds half an AWS key: both AWS_ACCESS_KEY_ID "+
+			"and AWS_SECRET_ACCESS_KEY are needed",
 			"tokens of ECR come from the instance profile"))
 		return nil
 	case !d.printable(d.envAt, k):
@@ -142,8 +153,10 @@ func (d *reader) kubeletEnv(cluster source.Cursor) *draft.AWSKeys {
 
 // printable reports keys as lost that cannot be AWS keys or that YAML cannot hold.
 func (d *reader) printable(at source.Cursor, k draft.AWSKeys) bool {
-	if strings.ContainsFunc(k.ID.Reveal()+k.Secret.Reveal()+k.Session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
-		d.Lose(at.Loss("not an AWS key: it contains spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
+	if strings.ContainsFunc(k.ID.Reveal()+k.Secret.Reveal()+k.Session.Reveal(),
+		func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
+		d.Lose(at.Loss("not an AWS key: it contains spaces or characters other than ASCII",
+			"tokens of ECR come from the instance profile"))
 		return false
 	}
 	return true

@@ -1,5 +1,5 @@
-// Package rke reads the cluster.yml of RKE, the first generation: private_registries, and the AWS keys
-// of kubelet. Start reading at [Read].
+// Package rke reads the cluster.yml of RKE, the first generation: private_registries, and the AWS
+// keys of kubelet. Start reading at [Read].
 package rke
 
 import (
@@ -18,12 +18,15 @@ func Fields() source.Fields {
 	env := source.Fields{"extra_env": nil, "extraEnv": nil}
 	cluster := func() source.Fields {
 		return source.Fields{
-			"private_registries": nil, "privateRegistries": nil, "private_registry": nil, "privateRegistry": nil,
+			"private_registries": nil, "privateRegistries": nil,
+			"private_registry": nil, "privateRegistry": nil,
 			"services": {"kubelet": env},
 		}
 	}
 	top := cluster()
-	for _, name := range []string{"rancher_kubernetes_engine_config", "rancherKubernetesEngineConfig"} {
+	for _, name := range []string{
+		"rancher_kubernetes_engine_config", "rancherKubernetesEngineConfig",
+	} {
 		top[name] = cluster()
 	}
 	top["desiredState"] = source.Fields{"rkeConfig": cluster()}
@@ -35,7 +38,8 @@ func Fields() source.Fields {
 // findCluster finds the cluster's settings in the files that commonly contain them.
 func findCluster(root source.Cursor) (source.Cursor, bool) {
 	for _, way := range [][]string{
-		{"rancher_kubernetes_engine_config"}, {"rancherKubernetesEngineConfig"}, {"spec", "rancherKubernetesEngineConfig"},
+		{"rancher_kubernetes_engine_config"}, {"rancherKubernetesEngineConfig"},
+		{"spec", "rancherKubernetesEngineConfig"},
 		{"desiredState", "rkeConfig"}, {"currentState", "rkeConfig"},
 	} {
 		c := root
@@ -81,7 +85,8 @@ func Read(base *draft.Draft, root source.Cursor) {
 	if !ok {
 		return
 	}
-	d.Note("RKE (the first generation, which ran Docker) is end-of-life; this file is for a node that runs containerd.")
+	d.Note("RKE (the first generation, which ran Docker) is end-of-life; this file is for a node " +
+		"that runs containerd.")
 	if one := cluster.FirstOf("private_registry", "privateRegistry"); !one.Absent() {
 		one.Fail("is not a field that RKE knows; write private_registries: with a list below it")
 		return
@@ -119,7 +124,8 @@ func (d *reader) readRegistries(list source.Cursor) []*privateRegistry {
 			// RKE keeps them in a map by url, so the last one counts.
 			r.twice = append(before.twice, before.at.Path)
 			if before.written != r.written {
-				d.Lose(before.at.Loss("the same registry is named twice, in two spellings", "only the later entry is used; keep one of the two"))
+				d.Lose(before.at.Loss("the same registry is named twice, in two spellings",
+					"only the later entry is used; keep one of the two"))
 			}
 			r.def = r.def || before.def
 			*before = *r
@@ -132,9 +138,11 @@ func (d *reader) readRegistries(list source.Cursor) []*privateRegistry {
 }
 
 func (d *reader) readItem(c source.Cursor) *privateRegistry {
-	r := &privateRegistry{at: c, written: c.Get("url").Text(), user: c.Get("user").Text(), secret: c.Get("password").Text(),
-		def: c.FirstOf("is_default", "isDefault").Bool(), name: dockerhub.Name}
-	plugin := c.FirstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
+	r := &privateRegistry{at: c, written: c.Get("url").Text(), user: c.Get("user").Text(),
+		secret: c.Get("password").Text(),
+		def:    c.FirstOf("is_default", "isDefault").Bool(), name: dockerhub.Name}
+	plugin := c.FirstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin",
+		"credential_plugin")
 	if plugin.Mapping("aws_access_key_id: below it, or {}") {
 		d.readPlugin(r, plugin)
 	}
@@ -150,7 +158,8 @@ func (d *reader) readItem(c source.Cursor) *privateRegistry {
 		err = draft.CheckName(r.name)
 	}
 	if err != nil {
-		d.Lose(c.Get("url").Loss("the registry's address "+err.Error(), "the registry is left out, with its login; write host[:port][/path]"))
+		d.Lose(c.Get("url").Loss("the registry's address "+err.Error(),
+			"the registry is left out, with its login; write host[:port][/path]"))
 		c.Skip()
 		return nil
 	}
@@ -165,21 +174,23 @@ func (d *reader) readItem(c source.Cursor) *privateRegistry {
 func (d *reader) readPlugin(r *privateRegistry, plugin source.Cursor) {
 	kind := plugin.Get("type")
 	if text := strings.ToLower(kind.Text()); text != "" && text != "ecr" {
-		d.LeaveOut(plugin, "a credential plugin of another type than ecr", draft.NoLogin+"; write a login for it under registries")
+		d.LeaveOut(plugin, "a credential plugin of another type than ecr", draft.NoLogin+
+			"; write a login for it under registries")
 		return
 	}
 	plugin.Value.Login = true
 	r.ecr = plugin
 	r.keys = draft.AWSKeys{
-		ID:      redact.New(plugin.FirstOf("aws_access_key_id", "awsAccessKeyId").Text()),
-		Secret:  redact.New(plugin.FirstOf("aws_secret_access_key", "awsSecretAccessKey").Text()),
-		Session: redact.New(plugin.FirstOf("aws_session_token", "awsAccessToken", "awsSessionToken").Text()),
+		ID:     redact.New(plugin.FirstOf("aws_access_key_id", "awsAccessKeyId").Text()),
+		Secret: redact.New(plugin.FirstOf("aws_secret_access_key", "awsSecretAccessKey").Text()),
+		Session: redact.New(plugin.FirstOf("aws_session_token", "awsAccessToken",
+			"awsSessionToken").Text()),
 	}
 	r.noKeys = r.keys == draft.AWSKeys{}
 }
 
-// placeDefault carries is_default over. RKE put only the first such registry in front of the names of
-// its own system images (setClusterImageDefaults in cluster/defaults.go).
+// placeDefault carries is_default over. RKE put only the first such registry in front of the names
+// of its own system images (setClusterImageDefaults in cluster/defaults.go).
 func (d *reader) placeDefault(found []*privateRegistry) {
 	var first *privateRegistry
 	var others []string
@@ -197,26 +208,33 @@ func (d *reader) placeDefault(found []*privateRegistry) {
 	}
 	notes := []string{}
 	if len(others) > 0 {
-		notes = append(notes, "The first is_default counts, as in RKE. Not used: "+strings.Join(others, ", ")+".")
+		notes = append(notes, "The first is_default counts, as in RKE. Not used: "+
+			strings.Join(others, ", ")+".")
 	}
 	if draft.HostOnly(first.name) == dockerhub.Name {
 		if first.name != dockerhub.Name {
-			d.Lose(first.at.FirstOf("is_default", "isDefault").Loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
+			d.Lose(first.at.FirstOf("is_default", "isDefault").Loss("a repository of Docker Hub "+
+				"has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
 		} else {
-			notes = append([]string{"Docker Hub was the default registry; images that name no registry come from there anyway."}, notes...)
+			notes = append([]string{"Docker Hub was the default registry; images that name no " +
+				"registry come from there anyway."}, notes...)
 		}
 		d.Notes = append(d.Notes, notes...)
 		return
 	}
 	written, u, err := draft.PrefixURL(first.scheme, first.name)
 	if err != nil {
-		d.Lose(first.at.Get("url").Loss("the default registry's address "+err.Error(), "images that name no registry come from Docker Hub"))
+		d.Lose(first.at.Get("url").Loss("the default registry's address "+err.Error(),
+			"images that name no registry come from Docker Hub"))
 		return
 	}
 	d.DefaultRegistry = &draft.DefaultRegistry{URL: u, Written: written, Notes: append([]string{
-		"RKE took only its own system images from the default registry. Here every image without a registry in its name is looked for there first, and on Docker Hub if it is missing there.",
-		"To close Docker Hub, write upstreamFallback: false. To take images of other registries from there too, add them to \"for\".",
+		"RKE took only its own system images from the default registry. Here every image without " +
+			"a registry in its name is looked for there first, and on Docker Hub if it is " +
+			"missing there.",
+		"To close Docker Hub, write upstreamFallback: false. To take images of other registries " +
+			"from there too, add them to \"for\".",
 	}, notes...)}
 }
 
@@ -225,7 +243,8 @@ func (d *reader) placeRegistry(found *privateRegistry) {
 	r := d.Registry(found.name, found.at)
 	r.Named = true
 	if len(found.twice) > 0 {
-		r.Note("Named more than once (%s); the last entry counts, as in RKE.", strings.Join(append(found.twice, found.at.Path), ", "))
+		r.Note("Named more than once (%s); the last entry counts, as in RKE.",
+			strings.Join(append(found.twice, found.at.Path), ", "))
 	}
 	if found.ignored != "" {
 		r.Note("RKE ignored %s, and it is left out.", found.ignored)
@@ -243,8 +262,10 @@ func (d *reader) placeRegistry(found *privateRegistry) {
 			"the login is left out, and the registry is asked with a token of ECR"))
 	}
 	if !draft.IsECR(draft.HostOnly(found.name)) {
-		d.Lose(found.ecr.Loss("this host is not named like an ECR registry, and neither RKE nor Berth gives it a token of ECR",
-			draft.NoLogin+"; if it is one, name it under ecr.registries with its account and region"))
+		d.Lose(found.ecr.Loss("this host is not named like an ECR registry, and neither RKE nor "+
+			"Berth gives it a token of ECR",
+			draft.NoLogin+"; if it is one, name it under ecr.registries with its account and "+
+				"region"))
 		return
 	}
 	r.Note("ECR: Berth fetches and renews the token, see ecr.")

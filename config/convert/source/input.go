@@ -25,7 +25,8 @@ const maxErrors = 50
 // FailAt adds a mistake. line and column are 0 for the input as a whole.
 func (in *Input) FailAt(line, column int, field, message string) {
 	if len(in.Errors) < maxErrors {
-		in.Errors = append(in.Errors, &config.Error{File: in.Name, Line: line, Column: column, Field: field, Message: message})
+		in.Errors = append(in.Errors, &config.Error{File: in.Name, Line: line, Column: column,
+			Field: field, Message: message})
 	}
 }
 
@@ -97,7 +98,8 @@ const maxShown = 120
 // OneLine replaces characters that could end the line of a comment or error.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfffd || r == 0xfeff {
+		if r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfffd ||
+			r == 0xfeff {
 			return '?'
 		}
 		return r

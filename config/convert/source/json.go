@@ -15,7 +15,8 @@ func JSON(in *Input, data []byte) *Value {
 	}
 	var document any
 	var syntax *json.SyntaxError
-	if err := json.Unmarshal(data, &document); errors.As(err, &syntax) && strings.TrimSpace(string(data)) != "" {
+	if err := json.Unmarshal(data, &document); errors.As(err, &syntax) &&
+		strings.TrimSpace(string(data)) != "" {
 		line, column := textpos.New(data).Of(max(0, int(syntax.Offset)-1))
 		in.FailAt(line, column, "", "is not valid JSON here; check commas, quotes and brackets")
 		return nil

@@ -19,7 +19,8 @@ func TOML(in *Input, data []byte) *Value {
 		in.FailAt(mistake.Line, mistake.Column, "", "is not valid TOML: "+mistake.Reason)
 		return nil
 	case errors.Is(err, tomldoc.ErrTooManyKeys):
-		in.FailAt(0, 0, "", fmt.Sprintf("has more than %d keys and tables, which no config.toml has; pass only the part with the registries", tomldoc.MaxKeys))
+		in.FailAt(0, 0, "", fmt.Sprintf("has more than %d keys and tables, which no config.toml "+
+			"has; pass only the part with the registries", tomldoc.MaxKeys))
 		return nil
 	case err != nil:
 		in.FailAt(0, 0, "", err.Error())

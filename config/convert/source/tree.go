@@ -1,8 +1,9 @@
 // Package source reads a config of another tool into a tree of values, remembers which of them a
 // converter has read, and collects the mistakes and losses with their positions.
 //
-// It knows YAML, JSON and TOML, and no field of any tool. A message repeats a part of the input only if
-// that part cannot be a secret. Start reading at [Cursor]; [YAML], [JSON] and [TOML] make the tree.
+// It knows YAML, JSON and TOML, and no field of any tool. A message repeats a part of the input
+// only if that part cannot be a secret. Start reading at [Cursor]; [YAML], [JSON] and [TOML] make
+// the tree.
 package source
 
 import (
@@ -99,7 +100,8 @@ func (c Cursor) Fail(format string, args ...any) {
 // Loss returns a loss at c: what is missing, with the reason, and the effect or the remedy.
 func (c Cursor) Loss(what, effect string) Loss {
 	line, column := c.position()
-	return Loss{File: c.In.File, Line: line, Column: column, Field: c.Path, What: what, Effect: effect}
+	return Loss{File: c.In.File, Line: line, Column: column, Field: c.Path, What: what,
+		Effect: effect}
 }
 
 // Get returns the cursor of a field of the mapping at c.
@@ -166,7 +168,8 @@ func (c Cursor) All(example string) []Cursor {
 	cursors := make([]Cursor, len(c.Value.Fields))
 	for i, f := range c.Value.Fields {
 		f.Read = true
-		cursors[i] = Cursor{In: c.In, Value: f.Value, Path: c.In.Join(c.Path, f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
+		cursors[i] = Cursor{In: c.In, Value: f.Value, Path: c.In.Join(c.Path, f.Name), Name: f.Name,
+			Line: f.Line, Column: f.Column}
 	}
 	return cursors
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Unread returns a loss for every field below c that the converter did not read: the program does not
-// know it, so it never had an effect.
+// Unread returns a loss for every field below c that the converter did not read: the program does
+// not know it, so it never had an effect.
 func (c Cursor) Unread(program string) (lost []Loss) {
 	if c.Absent() || c.Value.skipped {
 		return nil
@@ -18,7 +18,8 @@ func (c Cursor) Unread(program string) (lost []Loss) {
 		lost = append(lost, at.Unread(program)...)
 	}
 	for _, f := range c.Value.Fields {
-		next := Cursor{In: c.In, Value: f.Value, Path: c.In.Join(c.Path, f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
+		next := Cursor{In: c.In, Value: f.Value, Path: c.In.Join(c.Path, f.Name), Name: f.Name,
+			Line: f.Line, Column: f.Column}
 		switch {
 		case f.Read:
 			lost = append(lost, next.Unread(program)...)
@@ -29,8 +30,10 @@ func (c Cursor) Unread(program string) (lost []Loss) {
 				"it had no effect before either; check its spelling"))
 		default:
 			next.Path = c.Path
-			lost = append(lost, next.Loss("holds a field that "+program+" does not know; its name may be a secret and is not repeated",
-				"it had no effect before either; check its spelling, and that a space follows each colon"))
+			lost = append(lost, next.Loss("holds a field that "+program+" does not know; its "+
+				"name may be a secret and is not repeated",
+				"it had no effect before either; check its spelling, and that a space follows "+
+					"each colon"))
 		}
 	}
 	return lost
@@ -44,13 +47,16 @@ func IsFieldName(name string) bool { return fieldName.MatchString(name) }
 
 // loginNames are field names that people write beside a login.
 var loginNames = []string{
-	"user", "usr", "name", "login", "username", "user_name", "userName", "pass", "passwd", "pwd", "password", "pasword",
-	"secret", "token", "auth", "email", "identity_token", "identitytoken", "identityToken", "registry_token",
-	"registrytoken", "registryToken", "type", "region", "profile", "role", "role_arn",
+	"user", "usr", "name", "login", "username", "user_name", "userName",
+	"pass", "passwd", "pwd", "password", "pasword", "secret", "token", "auth", "email",
+	"identity_token", "identitytoken", "identityToken",
+	"registry_token", "registrytoken", "registryToken",
+	"type", "region", "profile", "role", "role_arn",
 }
 
-// mayShowName reports whether a message may repeat the name of an unknown field. "password:S" without
-// a space, and {S}, are names without a value; so beside a login only known names are shown.
+// mayShowName reports whether a message may repeat the name of an unknown field. "password:S"
+// without a space, and {S}, are names without a value; so beside a login only known names are
+// shown.
 func mayShowName(f *Field, login bool) bool {
 	if f.Value == nil || f.Value.Kind == Null || !IsFieldName(f.Name) {
 		return false

@@ -42,7 +42,8 @@ func YAML(wanted Fields) func(*Input, []byte) *Value {
 			return nil
 		}
 		if err := decoder.Decode(&second); err == nil {
-			in.FailAt(second.Line, second.Column, "", `a second document begins here; pass one document, without the "---" and the rest`)
+			in.FailAt(second.Line, second.Column, "",
+				`a second document begins here; pass one document, without the "---" and the rest`)
 			return nil
 		} else if !errors.Is(err, io.EOF) {
 			in.syntax(data, err)
@@ -51,7 +52,8 @@ func YAML(wanted Fields) func(*Input, []byte) *Value {
 		e := &expander{in: in, left: maxValues, open: map[*yaml.Node]bool{}}
 		root := e.value(document.Content[0], wanted, "", 0)
 		if root != nil && root.Kind != Mapping {
-			in.FailAt(root.Line, root.Column, "", "must be a mapping of names to values; this is another kind of file")
+			in.FailAt(root.Line, root.Column, "", "must be a mapping of names to values; this is "+
+				"another kind of file")
 		}
 		return root
 	}
@@ -61,7 +63,8 @@ func YAML(wanted Fields) func(*Input, []byte) *Value {
 func (in *Input) checkText(data []byte) bool {
 	if at := bytes.IndexByte(data, 0); at >= 0 {
 		line, column := textpos.New(data).Of(at)
-		in.FailAt(line, column, "", "holds a NUL byte: this is a binary file, or UTF-16; text in UTF-8 is needed")
+		in.FailAt(line, column, "", "holds a NUL byte: this is a binary file, or UTF-16; text in "+
+			"UTF-8 is needed")
 		return false
 	}
 	if utf8.Valid(data) {
@@ -71,7 +74,8 @@ func (in *Input) checkText(data []byte) bool {
 		r, width := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && width == 1 {
 			line, column := textpos.New(data).Of(i)
-			in.FailAt(line, column, "", fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i]))
+			in.FailAt(line, column, "",
+				fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i]))
 			return false
 		}
 		i += width
@@ -107,15 +111,20 @@ func (in *Input) syntax(data []byte, err error) {
 }
 
 func yamlRemedy(message string) string {
+	const backslash = `near this line is a backslash in "double quotes"; ` +
+		`use 'single quotes' to keep it as it is`
 	for _, r := range []struct{ part, says string }{
-		{"cannot start any token", "near this line a value begins with a tab, @, ` or %, or the indentation holds a tab; use spaces, and quotes around the value"},
-		{"unknown anchor", `near this line is a "*name" without its "&name"; put a value that begins with * in quotes`},
-		{"mapping values are not allowed", `near this line is a ": " that does not belong there; check the indentation, and put a value that holds ": " in quotes`},
+		{"cannot start any token", "near this line a value begins with a tab, @, ` or %, or " +
+			"the indentation holds a tab; use spaces, and quotes around the value"},
+		{"unknown anchor", `near this line is a "*name" without its "&name"; ` +
+			`put a value that begins with * in quotes`},
+		{"mapping values are not allowed", `near this line is a ": " that does not belong there; ` +
+			`check the indentation, and put a value that holds ": " in quotes`},
 		{"find expected key", "near this line the indentation does not fit the lines before"},
 		{"expected ',' or", "near this line a bracket is not closed, or a comma is missing"},
 		{"end of stream", "near this line a quote or bracket is opened and never closed"},
-		{"escape", `near this line is a backslash in "double quotes"; use 'single quotes' to keep it as it is`},
-		{"hexdecimal", `near this line is a backslash in "double quotes"; use 'single quotes' to keep it as it is`},
+		{"escape", backslash},
+		{"hexdecimal", backslash},
 		{"max depth", "is nested too deep"},
 	} {
 		if strings.Contains(message, r.part) {
@@ -138,7 +147,8 @@ func (e *expander) value(n *yaml.Node, wanted Fields, path string, depth int) *V
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias
 		if e.open[n] {
-			e.in.FailAt(v.Line, v.Column, path, "this alias is inside its own anchor; write the value out")
+			e.in.FailAt(v.Line, v.Column, path,
+				"this alias is inside its own anchor; write the value out")
 			return v
 		}
 	}
@@ -149,7 +159,8 @@ func (e *expander) value(n *yaml.Node, wanted Fields, path string, depth int) *V
 	if e.left--; e.left < 0 || depth > maxDepth {
 		if !e.full {
 			e.full = true
-			e.in.FailAt(v.Line, v.Column, "", fmt.Sprintf("expands to more than %d values, or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
+			e.in.FailAt(v.Line, v.Column, "", fmt.Sprintf("expands to more than %d values, "+
+				"or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
 		}
 		return v
 	}
@@ -178,7 +189,8 @@ func (e *expander) scalar(v *Value, n *yaml.Node, path string) {
 	case "!!binary":
 		decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
 		if err != nil {
-			e.in.FailAt(v.Line, v.Column, path, "is marked !!binary and is not base64; write the text itself")
+			e.in.FailAt(v.Line, v.Column, path,
+				"is marked !!binary and is not base64; write the text itself")
 		}
 		v.Text = string(decoded)
 	}
@@ -201,7 +213,8 @@ func (e *expander) mapping(v *Value, n *yaml.Node, wanted Fields, path string, d
 			continue
 		}
 		if v.Field(name) != nil {
-			e.in.FailAt(key.Line, key.Column, e.in.Join(path, name), "is given twice; keep one of the two")
+			e.in.FailAt(key.Line, key.Column, e.in.Join(path, name),
+				"is given twice; keep one of the two")
 			continue
 		}
 		child := e.value(content, below, e.in.Join(path, name), depth+1)

@@ -24,18 +24,21 @@ func (d *reader) credentials(c source.Cursor, identityToken string, r *draft.Reg
 		where = c.Get("auth")
 		var ok bool
 		if user, password, ok = draft.DecodeAuth(encoded); !ok {
-			where.Fail("is not the base64 form of user:password; write username and password instead")
+			where.Fail("is not the base64 form of user:password; write username and password " +
+				"instead")
 			return
 		}
 		if hasToken {
-			d.Lose(token.Loss("an identity token cannot be carried over, and it was used before auth",
+			d.Lose(token.Loss("an identity token cannot be carried over, and it was used before "+
+				"auth",
 				"the login of auth is used now; check that it is still valid"))
 			hasToken = false
 		}
 	}
 	switch {
 	case hasToken && user == "":
-		d.Lose(token.Loss("an identity token cannot be carried over: Berth logs in with a username and a password",
+		d.Lose(token.Loss("an identity token cannot be carried over: Berth logs in with a "+
+			"username and a password",
 			draft.NoLogin+"; create an access token for it and write it under registries"))
 		return
 	case hasToken:

@@ -11,7 +11,8 @@ import (
 // readConfigs reads the configs table, which k3s and containerd have in common.
 func (d *reader) readConfigs(table source.Cursor, identityToken string) {
 	authOrTLS := d.In.Example("auth: or tls:", "auth or tls tables")
-	for _, c := range d.configEntries(table, "the registry's host[:port], and below it "+authOrTLS) {
+	example := "the registry's host[:port], and below it " + authOrTLS
+	for _, c := range d.configEntries(table, example) {
 		a, r := d.configHost(c)
 		if r == nil || !c.Mapping(authOrTLS) {
 			continue
@@ -37,11 +38,13 @@ func (d *reader) configEntries(table source.Cursor, example string) []source.Cur
 		a, err := draft.ParseAddress(c.Name)
 		switch {
 		case c.Name == hostsconf.Default:
-			d.LeaveOut(c, `logins and certificates for "*" have no counterpart: Berth ties them to a host`,
+			d.LeaveOut(c, `logins and certificates for "*" have no counterpart: Berth ties them `+
+				`to a host`,
 				"hosts without an entry of their own are asked without them; name each host")
 		case err == nil && hub && c.Name != dockerhub.Server && a.RegistryName() == dockerhub.Name:
 			d.LeaveOut(c, "a second entry for Docker Hub",
-				"only that of "+dockerhub.Server+" is used, which is the name that containerd looked up")
+				"only that of "+dockerhub.Server+
+					" is used, which is the name that containerd looked up")
 		default:
 			entries = append(entries, c)
 		}
@@ -54,16 +57,19 @@ func (d *reader) configEntries(table source.Cursor, example string) []source.Cur
 func (d *reader) configHost(c source.Cursor) (draft.Address, *draft.Registry) {
 	a, err := draft.ParseAddress(c.Name)
 	if err != nil {
-		d.LeaveOut(c, "this "+err.Error(), "its login and certificates are left out; write host[:port]")
+		d.LeaveOut(c, "this "+err.Error(),
+			"its login and certificates are left out; write host[:port]")
 		return a, nil
 	}
 	name := a.RegistryName()
 	if err := draft.CheckName(name); err != nil {
-		d.LeaveOut(c, "the host "+err.Error(), "its login and certificates are left out; write host[:port]")
+		d.LeaveOut(c, "the host "+err.Error(),
+			"its login and certificates are left out; write host[:port]")
 		return a, nil
 	}
 	if d.configured[name] {
-		d.LeaveOut(c, "a second entry for "+name, "only the first is used; put login and certificates into one")
+		d.LeaveOut(c, "a second entry for "+name,
+			"only the first is used; put login and certificates into one")
 		return a, nil
 	}
 	d.configured[name] = true
@@ -77,10 +83,12 @@ func (d *reader) noteUnusedLogin(a draft.Address, r *draft.Registry) {
 	switch {
 	case r.Login == nil:
 	case !a.Plain():
-		r.Note("%s looks a login up by host[:port] alone and never used this one, whose name held more. Here it has an effect.",
+		r.Note("%s looks a login up by host[:port] alone and never used this one, whose name "+
+			"held more. Here it has an effect.",
 			d.Format.Program())
 	case dockerhub.Is(a.Host) && a.Host != dockerhub.Server:
-		r.Note("containerd looked for the login of Docker Hub under %s and never used this one. Here it has an effect.", dockerhub.Server)
+		r.Note("containerd looked for the login of Docker Hub under %s and never used this one. "+
+			"Here it has an effect.", dockerhub.Server)
 	}
 }
 
@@ -93,11 +101,14 @@ func (d *reader) placeTLS(c source.Cursor, t draft.TLS, a draft.Address, r *draf
 	why := ""
 	switch {
 	case !a.Plain():
-		why = d.Format.Program() + " looks settings up by host[:port] alone, and this name held more"
-	case dockerhub.Is(a.Host) && a.Host != dockerhub.Server && (d.Format == draft.Containerd || a.Host != dockerhub.Name):
+		why = d.Format.Program() +
+			" looks settings up by host[:port] alone, and this name held more"
+	case dockerhub.Is(a.Host) && a.Host != dockerhub.Server &&
+		(d.Format == draft.Containerd || a.Host != dockerhub.Name):
 		why = "the host that answers for Docker Hub is " + dockerhub.Server
 	case d.Format != draft.Containerd && a.Host == dockerhub.Server && !d.mentionsHub:
-		why = d.Format.Program() + " uses those of " + dockerhub.Server + " for docker.io only beside an entry for docker.io"
+		why = d.Format.Program() + " uses those of " + dockerhub.Server + " for docker.io only " +
+			"beside an entry for docker.io"
 	case d.noEffect != "":
 		why = d.noEffect
 	case d.Format == draft.Containerd && d.version >= 3:
@@ -107,12 +118,14 @@ func (d *reader) placeTLS(c source.Cursor, t draft.TLS, a draft.Address, r *draf
 	}
 	if why != "" {
 		d.Lose(c.Loss("these tls settings had no effect: "+why,
-			"they have none here either; if they are needed, write tls for "+r.Host+" under registries"))
+			"they have none here either; if they are needed, write tls for "+r.Host+
+				" under registries"))
 		return
 	}
 	r.TLS = t
 	if d.Format == draft.Containerd {
-		r.Note("The tls settings are those that containerd 1.x used; containerd 2 did not read them.")
+		r.Note("The tls settings are those that containerd 1.x used; containerd 2 did not read " +
+			"them.")
 	}
 }
 
@@ -127,7 +140,8 @@ func (d *reader) readAuths(table source.Cursor, identityToken string) {
 		}
 		name := a.RegistryName()
 		if draft.CheckName(name) != nil {
-			d.LeaveOut(c, "not the address of a registry", "its login is left out; write host[:port]")
+			d.LeaveOut(c, "not the address of a registry",
+				"its login is left out; write host[:port]")
 			continue
 		}
 		if d.authed[name] {

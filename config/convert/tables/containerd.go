@@ -27,7 +27,8 @@ func Containerd(base *draft.Draft, root source.Cursor) {
 		return
 	}
 	if imports := root.Get("imports"); !imports.Absent() {
-		d.Note("The files that imports names were not read; convert each of them that has registry settings.")
+		d.Note("The files that imports names were not read; convert each of them that has " +
+			"registry settings.")
 	}
 	mirrors := d.readMirrors(registry.Get("mirrors"))
 	d.readConfigs(registry.Get("configs"), "identitytoken")
@@ -66,11 +67,14 @@ func (d *reader) registryTable(root source.Cursor) (source.Cursor, bool) {
 		case found.In == nil:
 			found = r
 			if name != order[0] && !(d.version >= 3 && name == containerdconf.TableV2) {
-				d.noEffect = fmt.Sprintf("in a file of version %d containerd does not read %s", d.version, r.Path)
-				d.Note("In a file of version %d containerd does not read %s; it had no effect, and has one now.", d.version, r.Path)
+				d.noEffect = fmt.Sprintf("in a file of version %d containerd does not read %s",
+					d.version, r.Path)
+				d.Note("In a file of version %d containerd does not read %s; it had no effect, "+
+					"and has one now.", d.version, r.Path)
 			}
 		default:
-			d.LeaveOut(r, "registry settings are in more than one plugin", "only those of "+found.Path+" are carried over")
+			d.LeaveOut(r, "registry settings are in more than one plugin",
+				"only those of "+found.Path+" are carried over")
 		}
 	}
 	if found.In == nil {
@@ -89,29 +93,38 @@ func (d *reader) configPath(registry source.Cursor) {
 		old = old || !registry.Get(name).Absent()
 	}
 	if old {
-		d.Note("Afterwards remove mirrors, configs and auths from config.toml and set config_path there; this takes one restart of containerd.")
+		d.Note("Afterwards remove mirrors, configs and auths from config.toml and set " +
+			"config_path there; this takes one restart of containerd.")
 	}
 	if old {
-		d.Note("A registry on this machine (localhost, 127.0.0.0/8, [::1]) was asked over http. With config_path containerd asks one " +
-			"without settings over https first, unverified, and over http only on another port than 443; plainHTTP: true under registries keeps http.")
+		d.Note("A registry on this machine (localhost, 127.0.0.0/8, [::1]) was asked over http. " +
+			"With config_path containerd asks one " +
+			"without settings over https first, unverified, and over http only on another port " +
+			"than 443; plainHTTP: true under registries keeps http.")
 	}
 	if len(paths) == 0 {
 		return
 	}
 	if d.refusesConfigPath(registry) {
-		d.Note("config_path was set beside mirrors or configs.….tls. containerd refuses that and runs without its CRI plugin, so what follows was not in effect.")
+		d.Note("config_path was set beside mirrors or configs.….tls. containerd refuses that and " +
+			"runs without its CRI plugin, so what follows was not in effect.")
 	}
-	d.Note("Files that are in config_path already are not Berth's: \"berth plan\" reports those in the way, and onConflict: adopt takes them over.")
+	d.Note("Files that are in config_path already are not Berth's: \"berth plan\" reports those " +
+		"in the way, and onConflict: adopt takes them over.")
 	dir := paths[0]
-	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || !utf8.ValidString(dir) || strings.ContainsFunc(dir, draft.IsControl) {
-		d.Lose(c.Loss("is not an absolute path", "files are written to "+containerdconf.DefaultCertsDir+", and config_path has to name that"))
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || !utf8.ValidString(dir) ||
+		strings.ContainsFunc(dir, draft.IsControl) {
+		d.Lose(c.Loss("is not an absolute path",
+			"files are written to "+containerdconf.DefaultCertsDir+
+				", and config_path has to name that"))
 		return
 	}
 	if filepath.Clean(dir) != containerdconf.DefaultCertsDir {
 		d.CertsDir = filepath.Clean(dir)
 	}
 	if len(paths) > 1 {
-		d.Note("config_path names several directories. Newer releases of containerd then silently ignore all of them; set it to the first alone.")
+		d.Note("config_path names several directories. Newer releases of containerd then " +
+			"silently ignore all of them; set it to the first alone.")
 	}
 }
 
@@ -148,7 +161,8 @@ func (d *reader) spreadWildcard() {
 			continue
 		}
 		d.AddMirror(&draft.Mirror{Upstream: host, Endpoints: all.Endpoints, Notes: []string{
-			`A registry that is named below is taken out of "*"; this keeps the mirror in front of it, as containerd had it.`}})
+			`A registry that is named below is taken out of "*"; this keeps the mirror in front ` +
+				`of it, as containerd had it.`}})
 		d.loopback(&foreignMirror{upstream: host, at: r.At}, false)
 	}
 }
@@ -168,7 +182,8 @@ func (d *reader) headers(table source.Cursor) {
 		switch {
 		case len(h.Values) == 0:
 		case h.Name == "Authorization":
-			d.Lose(c.Loss("an Authorization header for every registry would give the login to all of them",
+			d.Lose(c.Loss("an Authorization header for every registry would give the login to "+
+				"all of them",
 				"write the login under registries, for the host that it belongs to"))
 		case !valid:
 			d.Lose(c.Loss("not a valid HTTP header", "it is sent to no registry"))
@@ -181,7 +196,8 @@ func (d *reader) headers(table source.Cursor) {
 	if len(all) == 0 {
 		return
 	}
-	d.Lose(table.Loss("containerd sent these headers to every registry; Berth sends headers to the endpoints of mirrors only",
+	d.Lose(table.Loss("containerd sent these headers to every registry; Berth sends headers to "+
+		"the endpoints of mirrors only",
 		"registries that are asked directly, or behind their mirrors, no longer get them"))
 	for _, m := range d.Mirrors {
 		endpoints := make([]draft.Endpoint, len(m.Endpoints))

@@ -12,7 +12,8 @@ import (
 func K3s(base *draft.Draft, root source.Cursor) {
 	d := newReader(base)
 	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
-	d.Note("On a node that continues to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), "+
+	d.Note("On a node that continues to run k3s, set containerd.certsDir to %s (RKE2: the same "+
+		"below /var/lib/rancher/rke2), "+
 		"and empty registries.yaml: k3s writes that directory again whenever it starts.", k3s)
 	if !root.Mapping("mirrors: and configs:") {
 		return
@@ -25,7 +26,8 @@ func K3s(base *draft.Draft, root source.Cursor) {
 	d.fallbackNote(mirrors)
 	d.readConfigs(root.Get("configs"), "identity_token")
 	if auths := root.Get("auths"); !auths.Absent() {
-		d.LeaveOut(auths, "k3s passes auths on to nothing, and it had no effect", "write the logins under registries")
+		d.LeaveOut(auths, "k3s passes auths on to nothing, and it had no effect",
+			"write the logins under registries")
 	}
 	d.placeMirrors(mirrors)
 	d.Unread(root)
@@ -34,6 +36,7 @@ func K3s(base *draft.Draft, root source.Cursor) {
 func (d *reader) fallbackNote(mirrors []*foreignMirror) {
 	if len(mirrors) > 0 {
 		d.Note("Behind its mirrors each registry is asked itself, as in k3s. " +
-			"If k3s ran with --disable-default-registry-endpoint, write upstreamFallback: false into each mirror.")
+			"If k3s ran with --disable-default-registry-endpoint, write upstreamFallback: false " +
+			"into each mirror.")
 	}
 }

@@ -25,17 +25,20 @@ type foreignMirror struct {
 
 // readMirrors reads the mirrors table, which k3s and containerd have in common.
 func (d *reader) readMirrors(table source.Cursor) []*foreignMirror {
-	example := d.In.Example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
+	example := d.In.Example(`endpoint: ["https://mirror.corp"]`,
+		`endpoint = ["https://mirror.corp"]`)
 	var all []*foreignMirror
 	seen := map[string]bool{}
 	for _, c := range table.All("the registry's name, and below it " + example) {
 		upstream, err := hostsconf.ParseUpstream(c.Name)
 		switch {
 		case err != nil:
-			d.LeaveOut(c, "not a registry name as used in image names: "+source.Shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
+			d.LeaveOut(c, "not a registry name as used in image names: "+source.Shown(err.Error()),
+				"it never had an effect; write host[:port], docker.io for Docker Hub")
 			continue
 		case seen[upstream]:
-			d.LeaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
+			d.LeaveOut(c, "the registry "+upstream+" is named twice",
+				"only the first entry is used; put the endpoints into one")
 			continue
 		}
 		seen[upstream] = true
@@ -57,7 +60,8 @@ func (d *reader) readMirrors(table source.Cursor) []*foreignMirror {
 // readEndpoint reads one endpoint. prefix precedes the repository in all requests, see rewrite.
 func (d *reader) readEndpoint(m *foreignMirror, c source.Cursor, last bool, prefix string) {
 	lose := func(err error) {
-		d.Lose(c.Loss("the endpoint's address "+err.Error(), "images of "+draft.NameOf(m.upstream)+" are not looked for there"))
+		d.Lose(c.Loss("the endpoint's address "+err.Error(), "images of "+draft.NameOf(m.upstream)+
+			" are not looked for there"))
 	}
 	a, err := draft.ParseAddress(c.Text())
 	if err != nil {
@@ -74,13 +78,16 @@ func (d *reader) readEndpoint(m *foreignMirror, c source.Cursor, last bool, pref
 	}
 	literal := a.Path
 	if d.Format == draft.Containerd && literal == "/" {
-		e.Notes = append(e.Notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
+		e.Notes = append(e.Notes, "The slash at the end made containerd leave out /v2, where no "+
+			"registry answers. Here it does not.")
 	}
 	if a.Ignored != "" {
-		e.Notes = append(e.Notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.Format.Program(), a.Ignored))
+		e.Notes = append(e.Notes, fmt.Sprintf("%s ignored %s, and it is left out; a login "+
+			"belongs under registries.", d.Format.Program(), a.Ignored))
 	}
 	if d.Format == draft.Containerd && a.Host == dockerhub.Name {
-		e.Notes = append(e.Notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+dockerhub.Server+".")
+		e.Notes = append(e.Notes, "containerd asked docker.io itself here, where no registry "+
+			"answers. Here it is "+dockerhub.Server+".")
 	}
 	if e.Written, e.Override, e.URL, err = draft.LiteralURL(a.Scheme, a.Host, literal); err != nil {
 		lose(err)
@@ -88,7 +95,9 @@ func (d *reader) readEndpoint(m *foreignMirror, c source.Cursor, last bool, pref
 	}
 	e.Own = d.isOwn(m.upstream, e.URL) && last
 	if prefix != "" && !(e.Own && d.Format != draft.Containerd) {
-		if e.Written, e.Override, e.URL, err = draft.LiteralURL(a.Scheme, a.Host, e.URL.APIPath()+"/"+prefix); err != nil {
+		e.Written, e.Override, e.URL, err = draft.LiteralURL(a.Scheme, a.Host, e.URL.APIPath()+"/"+
+			prefix)
+		if err != nil {
 			lose(err)
 			return
 		}
@@ -148,23 +157,28 @@ func (d *reader) placeMirrors(all []*foreignMirror) {
 			// (registryEndpoints in image_pull.go).
 			only := d.Format == draft.Containerd && !own && self
 			if only {
-				m.notes = append(m.notes, "One endpoint is the registry itself, so containerd did not ask it once more at the end.")
+				m.notes = append(m.notes, "One endpoint is the registry itself, so containerd "+
+					"did not ask it once more at the end.")
 			} else {
 				d.loopback(m, own)
 			}
-			d.AddMirror(&draft.Mirror{Upstream: m.upstream, Endpoints: m.endpoints, Notes: m.notes, Only: only})
+			d.AddMirror(&draft.Mirror{Upstream: m.upstream, Endpoints: m.endpoints, Notes: m.notes,
+				Only: only})
 		case own:
 			d.keepDirect(m, own, wildcard)
 		case d.Format != draft.Containerd:
-			d.Lose(m.at.Loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
-				"images of "+draft.NameOf(m.upstream)+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
+			d.Lose(m.at.Loss("no endpoint: with --embedded-registry k3s fetches these images "+
+				"from its other nodes (Spegel), which Berth does not",
+				"images of "+draft.NameOf(m.upstream)+" come from the registry itself; without "+
+					"--embedded-registry the entry had no effect and nothing changes"))
 		case m.upstream != hostsconf.Default:
 			d.keepDirect(m, own, wildcard)
 		}
 	}
 }
 
-// dropOwnEndpoint removes a last endpoint that is the upstream itself: Berth asks it there in any case.
+// dropOwnEndpoint removes a last endpoint that is the upstream itself: Berth asks it there in any
+// case.
 func (d *reader) dropOwnEndpoint(m *foreignMirror) bool {
 	if len(m.endpoints) == 0 || m.upstream == hostsconf.Default {
 		return false
@@ -173,7 +187,8 @@ func (d *reader) dropOwnEndpoint(m *foreignMirror) bool {
 	plain := last.URL.Scheme == "http"
 	switch {
 	case last.Own:
-	case d.Format == draft.Containerd, last.URL != hostsconf.UpstreamURL(m.upstream, plain), hostport.IsLoopback(m.upstream):
+	case d.Format == draft.Containerd, last.URL != hostsconf.UpstreamURL(m.upstream, plain),
+		hostport.IsLoopback(m.upstream):
 		return false
 	case d.HasTLS(last.URL.Host) && plain:
 		return false // see tlsFirst
@@ -197,7 +212,9 @@ func (d *reader) dropOwnEndpoint(m *foreignMirror) bool {
 func (d *reader) tlsFirst(m *foreignMirror) {
 	var all []draft.Endpoint
 	add := func(e draft.Endpoint) {
-		same := func(other draft.Endpoint) bool { return config.NormalizeURL(other.URL) == config.NormalizeURL(e.URL) }
+		same := func(other draft.Endpoint) bool {
+			return config.NormalizeURL(other.URL) == config.NormalizeURL(e.URL)
+		}
 		if !slices.ContainsFunc(all, same) {
 			all = append(all, e)
 		}
@@ -211,14 +228,17 @@ func (d *reader) tlsFirst(m *foreignMirror) {
 		secure.URL.Scheme = "https"
 		secure.Written = "https://" + strings.TrimPrefix(e.Written, "http://")
 		if d.Entry(e.URL.Host).Login != nil {
-			d.Lose(m.at.Loss("with http and tls settings, "+e.URL.Host+" was asked over https, and over http if it spoke no TLS; "+
-				"a login is not sent over http where https will do", "it is asked over https only; if it speaks no TLS, write "+e.Written+
-				", remove its tls settings and set allowPlainHTTPCredentials: true"))
+			d.Lose(m.at.Loss("with http and tls settings, "+e.URL.Host+" was asked over https, "+
+				"and over http if it spoke no TLS; "+
+				"a login is not sent over http where https will do",
+				"it is asked over https only; if it speaks no TLS, write "+e.Written+
+					", remove its tls settings and set allowPlainHTTPCredentials: true"))
 			add(secure)
 			continue
 		}
 		secure.Notes = append(slices.Clone(e.Notes),
-			"With http and tls settings this host was asked over https first, and over http if it spoke no TLS. Remove the one that it does not speak.")
+			"With http and tls settings this host was asked over https first, and over http if "+
+				"it spoke no TLS. Remove the one that it does not speak.")
 		add(secure)
 		add(e)
 	}
@@ -228,7 +248,8 @@ func (d *reader) tlsFirst(m *foreignMirror) {
 // loopback sets how a registry on loopback is asked after its mirrors, if the program's rule
 // differs from containerd's own.
 func (d *reader) loopback(m *foreignMirror, own bool) {
-	if !hostport.IsLoopback(m.upstream) || d.HasTLS(m.upstream) || own && d.Format == draft.Containerd {
+	if !hostport.IsLoopback(m.upstream) || d.HasTLS(m.upstream) ||
+		own && d.Format == draft.Containerd {
 		return
 	}
 	d.Registry(m.upstream, m.at).SetPlainHTTP(d.DefaultScheme(m.upstream) == "http")
@@ -247,11 +268,13 @@ func (d *reader) keepDirect(m *foreignMirror, own, wildcard bool) {
 		return
 	}
 	if !wildcard {
-		d.Note("%s names no endpoint but the registry itself, so nothing is needed for it.", m.at.Path)
+		d.Note("%s names no endpoint but the registry itself, so nothing is needed for it.",
+			m.at.Path)
 		return
 	}
 	r := d.Registry(m.upstream, m.at)
 	r.Named = true
-	r.Note(`Named so that the mirror for "*" leaves it alone, as the entry without other endpoints did.`)
+	r.Note(`Named so that the mirror for "*" leaves it alone, as the entry without other ` +
+		`endpoints did.`)
 	r.Notes = append(r.Notes, m.notes...)
 }

@@ -19,7 +19,8 @@ func Rancher(base *draft.Draft, root source.Cursor) {
 	d := newReader(base)
 	registries := root
 	for _, name := range []string{"spec", "rkeConfig", "registries"} {
-		if registries = registries.Get(name); !registries.Mapping("mirrors: and configs: below spec.rkeConfig.registries") {
+		registries = registries.Get(name)
+		if !registries.Mapping("mirrors: and configs: below spec.rkeConfig.registries") {
 			if registries.Absent() {
 				d.RefuseEmpty("has no spec.rkeConfig.registries")
 			}
@@ -30,8 +31,11 @@ func Rancher(base *draft.Draft, root source.Cursor) {
 		d.RefuseEmpty("has empty spec.rkeConfig.registries")
 		return
 	}
-	d.Note("On the nodes Rancher writes these settings into registries.yaml of k3s or RKE2, and k3s writes its certs.d again whenever it starts: " +
-		"remove them from the cluster, and set containerd.certsDir to /var/lib/rancher/rke2/agent/etc/containerd/certs.d (k3s: the same below /var/lib/rancher/k3s).")
+	d.Note("On the nodes Rancher writes these settings into registries.yaml of k3s or RKE2, and " +
+		"k3s writes its certs.d again whenever it starts: " +
+		"remove them from the cluster, and set containerd.certsDir to " +
+		"/var/lib/rancher/rke2/agent/etc/containerd/certs.d (k3s: the same below " +
+		"/var/lib/rancher/k3s).")
 	mirrors := d.readMirrors(registries.Get("mirrors"))
 	d.fallbackNote(mirrors)
 	d.rancherConfigs(registries.Get("configs"))
@@ -42,7 +46,8 @@ func Rancher(base *draft.Draft, root source.Cursor) {
 // rancherConfigs reads configs. Their logins and certificates are in Secrets of the cluster on
 // which Rancher runs.
 func (d *reader) rancherConfigs(table source.Cursor) {
-	for _, c := range d.configEntries(table, "the registry's host[:port], and below it authConfigSecretName: or insecureSkipVerify:") {
+	for _, c := range d.configEntries(table, "the registry's host[:port], and below it "+
+		"authConfigSecretName: or insecureSkipVerify:") {
 		a, r := d.configHost(c)
 		if r == nil || !c.Mapping("authConfigSecretName: or insecureSkipVerify: below it") {
 			continue
@@ -50,15 +55,21 @@ func (d *reader) rancherConfigs(table source.Cursor) {
 		r.Named = true
 		if auth := c.Get("authConfigSecretName"); auth.Text() != "" {
 			d.Lose(auth.Loss("the login is in a Secret of Rancher's cluster, not in this file",
-				fmt.Sprintf("%s; write username and passwordFile for %s under registries", draft.NoLogin, r.Host)))
+				fmt.Sprintf("%s; write username and passwordFile for %s under registries",
+					draft.NoLogin, r.Host)))
 		}
 		if client := c.Get("tlsSecretName"); client.Text() != "" {
-			d.Lose(client.Loss("the client certificate is in a Secret of Rancher's cluster, not in this file",
-				fmt.Sprintf("%s is asked without one; write it to files of the node and name them in tls.certFile and tls.keyFile", r.Host)))
+			d.Lose(client.Loss("the client certificate is in a Secret of Rancher's cluster, not "+
+				"in this file",
+				fmt.Sprintf("%s is asked without one; write it to files of the node and name "+
+					"them in tls.certFile and tls.keyFile", r.Host)))
 		}
 		if ca := c.Get("caBundle"); ca.Text() != "" {
-			d.Lose(ca.Loss("the certificate authority is given as text, and a RegistryConfig names files",
-				fmt.Sprintf("%s is verified by the node's own authorities; write the bundle, decoded from base64, to a file of the node and name it in tls.caFile", r.Host)))
+			d.Lose(ca.Loss("the certificate authority is given as text, and a RegistryConfig "+
+				"names files",
+				fmt.Sprintf("%s is verified by the node's own authorities; write the bundle, "+
+					"decoded from base64, to a file of the node and name it in "+
+					"tls.caFile", r.Host)))
 		}
 		if skip := c.Get("insecureSkipVerify"); skip.Bool() {
 			d.placeTLS(skip, draft.TLS{SkipVerify: true}, a, r)

@@ -1,6 +1,6 @@
-// Package tables reads the formats with the tables mirrors and configs: containerd's config.toml, and
-// the registries.yaml of k3s and RKE2, which Rancher writes from a Cluster. The tables are the same,
-// what the programs do with them is not.
+// Package tables reads the formats with the tables mirrors and configs: containerd's config.toml,
+// and the registries.yaml of k3s and RKE2, which Rancher writes from a Cluster. The tables are the
+// same; the programs treat them differently.
 //
 // Start reading at [Containerd], [K3s] and [Rancher].
 package tables
@@ -22,5 +22,6 @@ type reader struct {
 }
 
 func newReader(d *draft.Draft) *reader {
-	return &reader{Draft: d, direct: map[string]bool{}, configured: map[string]bool{}, authed: map[string]bool{}}
+	return &reader{Draft: d, direct: map[string]bool{}, configured: map[string]bool{},
+		authed: map[string]bool{}}
 }

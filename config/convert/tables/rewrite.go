@@ -32,7 +32,8 @@ func (d *reader) rewrite(c source.Cursor, m *foreignMirror) (prefix string) {
 	if added, ok := addedBy(change[0].Name, change[0].Text()); ok && len(change) == 1 {
 		if prefix, ok = asPath(added); ok {
 			if d.Format == draft.Containerd && prefix != "" {
-				m.notes = append(m.notes, "Only the containerd of k3s and RKE2 reads rewrite; its prefix is part of the urls now.")
+				m.notes = append(m.notes, "Only the containerd of k3s and RKE2 reads rewrite; "+
+					"its prefix is part of the urls now.")
 			}
 			return prefix
 		}
@@ -40,15 +41,18 @@ func (d *reader) rewrite(c source.Cursor, m *foreignMirror) (prefix string) {
 	sort.SliceStable(change, func(i, j int) bool { return change[i].Name < change[j].Name })
 	var texts []string
 	for _, r := range change {
-		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(source.Shown(r.Name)), strconv.Quote(source.Shown(r.Text()))))
+		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(source.Shown(r.Name)),
+			strconv.Quote(source.Shown(r.Text()))))
 		if len(texts) == 8 && len(change) > 9 {
 			texts = append(texts, fmt.Sprintf("and %d more", len(change)-8))
 			break
 		}
 	}
 	d.Lose(c.Loss("containerd has no rewrite rules; only the one that k3s and RKE2 carry does",
-		fmt.Sprintf("images of %s whose repository matches (%s) are now asked for under their own name at each endpoint; "+
-			"copy these images in the registry to where they are asked for now", draft.NameOf(m.upstream), strings.Join(texts, ", "))))
+		fmt.Sprintf("images of %s whose repository matches (%s) are now asked for under their "+
+			"own name at each endpoint; "+
+			"copy these images in the registry to where they are asked for now",
+			draft.NameOf(m.upstream), strings.Join(texts, ", "))))
 	return ""
 }
 
