@@ -62,6 +62,7 @@ type options struct {
 	parallel int
 	dir      string
 	rooted   [2]bool // see trial
+	docker   bool    // both versions convert Docker's files
 }
 
 // defaultDir is in memory if possible.
@@ -102,7 +103,13 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	if err != nil {
 		return err
 	}
+	o.docker = true
 	for v, programs := range []string{o.old, o.new} {
+		formats, err := exec.CommandContext(ctx, filepath.Join(programs, berth), "convert", "--help").Output()
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", berth, programs, err)
+		}
+		o.docker = o.docker && strings.Contains(string(formats), "certs.d")
 		help, err := exec.CommandContext(ctx, filepath.Join(programs, provider), "--help").Output()
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", provider, programs, err)
@@ -224,6 +231,9 @@ func summarize(out io.Writer, o options, all []result, took time.Duration) error
 		}
 	}
 	t.Flush()
+	if !o.docker {
+		fmt.Fprintln(out, "not compared: convert --from docker and --from certs.d, which one version does not know")
+	}
 	fmt.Fprintf(out, "%d trials, %d commands, seed %d, %v; %d trials differ\n", len(all), commands, o.seed, took.Round(time.Second), failed)
 	switch {
 	case broken > 0:

@@ -89,6 +89,26 @@ func TestDifferentVersions(t *testing.T) {
 	}
 }
 
+// Docker's files are converted only where both versions know them, and then a difference is found.
+func TestDockersFiles(t *testing.T) {
+	knows := strings.Replace(fakeBerth, "convert)", `convert) case "$*" in
+*--help*) echo 'docker certs.d'; exit 0;;
+*docker*|*certs.d*) echo 'mirrors: []'; exit 0;;
+esac;`, 1)
+	other := strings.Replace(knows, "mirrors: []", "registries: []", 1)
+	old, oldKnows := fakes(t, fakeBerth, fakeProvider), fakes(t, knows, fakeProvider)
+	const left = "not compared: convert --from docker"
+	if out, err := try(t, old, fakes(t, other, fakeProvider), -1); err != nil || !strings.Contains(out, left) {
+		t.Errorf("one version does not know them: %v\n%s", err, out)
+	}
+	if out, err := try(t, oldKnows, oldKnows, -1); err != nil || strings.Contains(out, left) {
+		t.Errorf("the same: %v\n%s", err, out)
+	}
+	if out, err := try(t, oldKnows, fakes(t, other, fakeProvider), -1); err == nil || !strings.Contains(out, "yaml|registries") {
+		t.Errorf("a difference: %v\n%s", err, out)
+	}
+}
+
 // The same seed makes the same trial, whatever ran before.
 func TestTrialsRepeat(t *testing.T) {
 	c, err := startClouds()
@@ -96,14 +116,14 @@ func TestTrialsRepeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.close()
-	o := options{seed: 7}
+	o := options{seed: 7, docker: true}
 	differ := false
 	for n := range 50 {
 		a, b := newTrial(o, n, "x", c), newTrial(o, n, "x", c)
 		if !reflect.DeepEqual(a.steps, b.steps) || len(a.layout.entries) != len(b.layout.entries) {
 			t.Fatalf("trial %d is another one the second time", n)
 		}
-		differ = differ || !reflect.DeepEqual(a.steps, newTrial(options{seed: 8}, n, "x", c).steps)
+		differ = differ || !reflect.DeepEqual(a.steps, newTrial(options{seed: 8, docker: true}, n, "x", c).steps)
 	}
 	if !differ {
 		t.Error("another seed makes the same trials")

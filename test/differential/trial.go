@@ -39,8 +39,10 @@ type step struct {
 	config *config
 	// alone marks a step that does not concern the node.
 	alone bool
-	// kind is the input of convert: rke, k3s, containerd, or "" for invalid input.
+	// kind is the input of convert: rke, k3s, containerd, docker, certs.d, or "" for invalid input.
 	kind string
+	// input holds the files of a directory that convert reads.
+	input []entry
 }
 
 func (s step) String() string {
@@ -90,6 +92,9 @@ func newTrial(o options, number int, dir string, clouds *clouds) *trial {
 	// Tokens are made for the present moment. No result shows it.
 	t.layout = makeLayout(c, time.Now().UTC())
 	t.steps = makeSteps(c)
+	if o.docker {
+		t.steps = append(t.steps, dockerStep(c)) // last, so that the other steps stay the same
+	}
 	return t
 }
 
@@ -313,6 +318,20 @@ func (t *trial) prepare(ctx context.Context) error {
 		}
 		if err := c.write(first); err != nil {
 			return err
+		}
+	}
+	for _, s := range t.steps {
+		if s.input == nil {
+			continue
+		}
+		below := filepath.Join(t.dir, input)
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			return err
+		}
+		for _, e := range s.input {
+			if err := e.writeSome(below); err != nil {
+				return err
+			}
 		}
 	}
 	if b := t.layout.before; b != nil {
