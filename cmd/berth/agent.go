@@ -32,11 +32,11 @@ state as JSON at --listen.`,
 			if err := agent.CheckListen(opts.Listen); err != nil {
 				return usage(err)
 			}
-			m, err := reconcile.Open(o.root)
+			n, err := reconcile.Open(o.root)
 			if err != nil {
 				return err
 			}
-			defer m.Close()
+			defer n.Close()
 			opts.ConfigPath = o.config
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
@@ -44,7 +44,7 @@ state as JSON at --listen.`,
 			opts.Reload = reload
 			opts.Version = buildVersion().Version
 			opts.Log = daemonlog.New(cmd.ErrOrStderr())
-			return agent.New(m, opts).Run(cmd.Context())
+			return agent.New(n, opts).Run(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()

@@ -23,12 +23,12 @@ says containerd.onConflict: adopt.`,
 		Example: "  berth apply\n  berth apply -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, cfg, err := o.open(cmd.ErrOrStderr())
+			n, cfg, err := o.open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			defer m.Close()
-			result, failed := m.Apply(cmd.Context(), cfg, o.logger(cmd.ErrOrStderr()))
+			defer n.Close()
+			result, failed := n.Apply(cmd.Context(), cfg, o.logger(cmd.ErrOrStderr()))
 			summary := result.Summary()
 			w := cmd.OutOrStdout()
 			if o.output == "json" {

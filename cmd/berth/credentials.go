@@ -35,18 +35,18 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 			"  berth credentials docker.io/library/nginx -o json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, cfg, err := o.openMaybe(cmd.ErrOrStderr())
+			n, cfg, err := o.openMaybe(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			defer m.Close()
-			e, err := m.Credentials(cmd.Context(), cfg, args[0], o.logger(cmd.ErrOrStderr()))
+			defer n.Close()
+			e, err := n.Credentials(cmd.Context(), cfg, args[0], o.logger(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
 			view := viewOf(e, show)
 			if check {
-				if err := o.check(cmd, m, cfg, args[0], &view); err != nil {
+				if err := o.check(cmd, n, cfg, args[0], &view); err != nil {
 					return err
 				}
 			}
@@ -68,12 +68,12 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 
 // openMaybe is open, but returns a nil config if none is named and the node has none.
 func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
-	m, cfg, err := o.open(stderr)
+	n, cfg, err := o.open(stderr)
 	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
-		return m, cfg, err
+		return n, cfg, err
 	}
-	m, err = reconcile.Open(o.root)
-	return m, nil, err
+	n, err = reconcile.Open(o.root)
+	return n, nil, err
 }
 
 // failure is the exit code of an explanation, which has been printed.
@@ -108,8 +108,8 @@ type pullView struct {
 }
 
 // check asks each host that containerd asks for the image.
-func (o *options) check(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
-	t, err := o.tracer(cmd, m, cfg, "", false, 5*time.Second)
+func (o *options) check(cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
+	t, err := o.tracer(cmd, n, cfg, "", false, 5*time.Second)
 	if err != nil {
 		return err
 	}

@@ -84,14 +84,14 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 // such directory. The config is asked where, if there is one.
 func (o *options) certsDir(stderr io.Writer) (string, error) {
 	dir := config.Default().Containerd.CertsDir
-	m, cfg, err := o.openMaybe(stderr)
+	n, cfg, err := o.openMaybe(stderr)
 	switch {
 	case err != nil && o.config != "":
 		return "", err
 	case err != nil:
 		fmt.Fprintf(stderr, "note: the config cannot be read, so %s is looked at: %s\n", dir, strings.ReplaceAll(err.Error(), "\n", "; "))
 	default:
-		defer m.Close()
+		defer n.Close()
 		if cfg != nil {
 			dir = cfg.Containerd.CertsDir
 		}

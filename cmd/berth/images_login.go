@@ -55,7 +55,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 // configForImages returns the config of this node, nil if there is none or if this user may not
 // read it: images can be copied without root.
 func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
-	m, cfg, err := o.openMaybe(stderr)
+	n, cfg, err := o.openMaybe(stderr)
 	if err != nil && o.config == "" && errors.Is(err, fs.ErrPermission) {
 		fmt.Fprintf(stderr, "note: going on without the config of this node: %v\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil, nil
@@ -63,5 +63,5 @@ func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cfg, m.Close()
+	return cfg, n.Close()
 }

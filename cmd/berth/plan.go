@@ -19,12 +19,12 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, cfg, err := o.open(cmd.ErrOrStderr())
+			n, cfg, err := o.open(cmd.ErrOrStderr())
 			if err != nil {
 				return &codeError{exitUsage, err}
 			}
-			defer m.Close()
-			plan, err := m.Plan(cmd.Context(), cfg)
+			defer n.Close()
+			plan, err := n.Plan(cmd.Context(), cfg)
 			if err != nil {
 				return &codeError{exitUsage, err}
 			}

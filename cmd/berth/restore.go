@@ -25,12 +25,12 @@ Exit codes: 0 the node is as it was, 1 a file could not be put back; run it agai
 		Example: "  berth restore\n  berth restore --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := reconcile.Open(o.root)
+			n, err := reconcile.Open(o.root)
 			if err != nil {
 				return err
 			}
-			defer m.Close()
-			report, failed := m.Restore(cmd.Context(), config.Default())
+			defer n.Close()
+			report, failed := n.Restore(cmd.Context(), config.Default())
 			return o.printRestored(cmd.OutOrStdout(), report, failed)
 		},
 	}

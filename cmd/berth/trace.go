@@ -55,12 +55,12 @@ Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 
 func (o *options) trace(cmd *cobra.Command, images []string, proc string, docker bool, timeout time.Duration) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	m, cfg, err := o.openMaybe(stderr)
+	n, cfg, err := o.openMaybe(stderr)
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	t, err := o.tracer(cmd, m, cfg, proc, docker, timeout)
+	defer n.Close()
+	t, err := o.tracer(cmd, n, cfg, proc, docker, timeout)
 	if err != nil {
 		return err
 	}
@@ -90,9 +90,9 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, docker
 }
 
 // tracer returns the tracer of the node, which knows its credentials.
-func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
+func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
 	if proc != "" {
-		m.SetProc(proc)
+		n.SetProc(proc)
 	}
 	root, err := nodefs.OpenRoot(o.root)
 	if err != nil {
@@ -116,7 +116,7 @@ func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Conf
 	t := &trace.Tracer{
 		Node: looked, Timeout: timeout,
 		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
-			return m.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
+			return n.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
 		},
 	}
 	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
