@@ -131,6 +131,16 @@ func MergeTransition(before, after []credprovider.Directory) []credprovider.Dire
 	return all
 }
 
+// WithFiles returns directories with the digests that other has for the same upstream.
+func WithFiles(directories, other []credprovider.Directory) []credprovider.Directory {
+	from := byUpstream(other)
+	all := slices.Clone(directories)
+	for i, d := range all {
+		all[i].Files = from[d.Upstream].Files
+	}
+	return all
+}
+
 // fallback returns what containerd asks for an upstream without a directory.
 func fallback(state map[string]credprovider.Directory) credprovider.Directory {
 	if d, ok := state[hostsconf.Default]; ok {
