@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,10 @@ type ConfigJSONPlan struct {
 	// Hosts are those whose login it is to hold.
 	Hosts []string
 	// Why is the reason why nothing is written, "" if there is none.
-	Why     string
+	Why string
+	// Unseen says why the places where kubelet looks are not known, although the file is there.
+	Unseen string
+	// Notices are about the logins that are left out.
 	Notices []desired.Notice
 	Changes []managedfile.Change
 
@@ -66,16 +70,13 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 			p.Why = "no login needs it"
 		case places.Unseen != "" && own == nil:
 			p.Why = places.Unseen
-			p.notice("not written: %s", p.Why)
 		case len(places.Foreign) > 0:
 			foreign = places.Foreign
 			p.Why = fmt.Sprintf("%s: %s", foreign[0].Path, foreign[0].Why)
 		case replaced:
 			p.Why = "another program has replaced it"
 		default:
-			if places.Unseen != "" {
-				p.notice("stays as it is: %s", places.Unseen)
-			}
+			p.Unseen = places.Unseen
 			if wanted, err = p.files(); err != nil {
 				return p, err
 			}
@@ -101,18 +102,21 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 			Reason: fmt.Sprintf("%s; %s would silence it and is not written; name its logins in dockerConfigFile, then remove it", f.Why, p.Path),
 		})
 	}
-	if len(p.Hosts) > 0 {
-		p.notice("holds the login of %s; %s", strings.Join(p.Hosts, ", "), UsedWithin)
-	}
 	return p, nil
 }
 
-func (p *ConfigJSONPlan) notice(format string, args ...any) {
-	subject := p.Path
-	if subject == "" {
-		subject = "kubelet's config.json"
+// summary says what the file holds, or why there is none.
+func (p *ConfigJSONPlan) summary() []desired.Notice {
+	subject := cmp.Or(p.Path, "kubelet's config.json")
+	switch {
+	case len(p.Hosts) > 0 && p.Unseen != "":
+		return []desired.Notice{{Subject: subject, Message: fmt.Sprintf("holds the login of %s; whether kubelet uses another file is not known: %s", strings.Join(p.Hosts, ", "), p.Unseen)}}
+	case len(p.Hosts) > 0:
+		return []desired.Notice{{Subject: subject, Message: fmt.Sprintf("holds the login of %s; %s", strings.Join(p.Hosts, ", "), UsedWithin)}}
+	case p.Why != "":
+		return []desired.Notice{{Subject: subject, Message: "no login is written: " + p.Why}}
 	}
-	p.Notices = append(p.Notices, desired.Notice{Subject: subject, Message: fmt.Sprintf(format, args...)})
+	return nil
 }
 
 // chooseLogins finds the logins for the file, and the reasons why others are left out.

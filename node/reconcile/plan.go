@@ -144,7 +144,7 @@ func (n *Node) plan(cfg *config.Config, states States) (Plan, error) {
 	if plan.ConfigJSON, err = n.configJSON(cfg, states, checked); err != nil {
 		return plan, err
 	}
-	plan.Notices = append(plan.Notices, plan.ConfigJSON.Notices...)
+	plan.Notices = slices.Concat(plan.Notices, plan.ConfigJSON.Notices, plan.ConfigJSON.summary())
 	plan.Rules, err = n.rulesDiffer(rules)
 	return plan, err
 }
