@@ -50,6 +50,10 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 			return err
 		}
 	}
+	// Of another file than a hosts.toml nothing is shown but its name.
+	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, painter(w)); err != nil {
+		return err
+	}
 	return printNotes(w, summary, summary.Line("to do"))
 }
 

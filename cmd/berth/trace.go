@@ -123,6 +123,11 @@ func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Conf
 			return m.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
 		},
 	}
+	file, err := m.ConfigJSONFile()
+	if err != nil {
+		return nil, err
+	}
+	t.ConfigJSON = trace.KubeletFile(m.Root, file)
 	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	return t, nil
 }
@@ -205,9 +210,12 @@ func credentialText(c trace.Credential) string {
 	if c.Rule != "" {
 		text += " (" + strings.TrimSuffix(c.Rule+", "+c.Source, ", ") + ")"
 	}
-	if c.Channel == "header" {
+	switch c.Channel {
+	case "header":
 		text += ", in a header for this host alone"
-	} else {
+	case "config.json":
+		text += ", from kubelet's own config.json"
+	default:
 		text += ", from kubelet's credential provider"
 	}
 	if c.Expires == nil {

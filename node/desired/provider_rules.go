@@ -131,12 +131,16 @@ func MergeTransition(before, after []credprovider.Directory) []credprovider.Dire
 	return all
 }
 
-// WithFiles returns directories with the digests that other has for the same upstream.
-func WithFiles(directories, other []credprovider.Directory) []credprovider.Directory {
+// WithFiles returns directories with the digests that other has for the same upstream. The
+// directories of absent may be missing on the node as well.
+func WithFiles(directories, other []credprovider.Directory, absent []string) []credprovider.Directory {
 	from := byUpstream(other)
 	all := slices.Clone(directories)
 	for i, d := range all {
-		all[i].Files = from[d.Upstream].Files
+		all[i].Files = slices.Clone(from[d.Upstream].Files)
+		if slices.Contains(absent, d.Upstream) {
+			all[i].Files = append(all[i].Files, "")
+		}
 	}
 	return all
 }

@@ -27,6 +27,9 @@ var configJSONScope = managedfile.Scope{Name: "kubelet-config-json"}
 // read for five minutes.
 const UsedWithin = "kubelet uses a change within five minutes"
 
+// NoLogin is the reason for no file if every login has another channel.
+const NoLogin = "no login needs it"
+
 // ConfigJSONPlan is the plan for kubelet's own config.json.
 type ConfigJSONPlan struct {
 	// Path is where it is or would be; "" if the config asks for none and there is none.
@@ -66,8 +69,7 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 		}
 		replaced := own != nil && own.Theirs && own.Path == p.Path
 		switch {
-		case len(p.logins) == 0:
-			p.Why = "no login needs it"
+		case p.Why != "":
 		case places.Unseen != "" && own == nil:
 			p.Why = places.Unseen
 		case len(places.Foreign) > 0:
@@ -134,6 +136,12 @@ func (p *ConfigJSONPlan) chooseLogins(cfg *config.Config, provider *credprovider
 			p.logins = append(p.logins, kubeletauths.Login{Host: host, Username: login.Username, Password: login.Password})
 		}
 	}
+	if len(p.logins) == 0 {
+		p.Why = NoLogin
+		if len(p.Notices) > 0 {
+			p.Why = "every login that needs it is left out"
+		}
+	}
 }
 
 // files returns the file that holds the logins.
@@ -173,15 +181,17 @@ func (n *Node) ownConfigJSON() (*managedfile.Observed, error) {
 	return nil, nil
 }
 
-// configJSONRules are rules with the digests of the hosts.toml files before and after changes: the
-// files on the node are those of before.
-func (n *Node) configJSONRules(cfg *config.Config, plan Plan, rules credprovider.Rules) (credprovider.Rules, error) {
-	if !cfg.Kubelet.ConfigJSON || !slices.ContainsFunc(plan.containerd().Changes, hostsconf.IsDifference) {
-		return rules, nil
+// presentFiles returns rules with the digests of the hosts.toml files before and after the changes of
+// a plan: the files on the node are those of before.
+func presentFiles(rules, transition credprovider.Rules, plan Plan) credprovider.Rules {
+	var absent []string
+	for _, c := range plan.containerd().Changes {
+		if c.Action == managedfile.Create {
+			absent = append(absent, hostsconf.Upstream(c.Path))
+		}
 	}
-	transition, err := n.transitionRules(cfg, plan)
-	rules.Directories = desired.WithFiles(rules.Directories, transition.Directories)
-	return rules, err
+	rules.Directories = desired.WithFiles(rules.Directories, transition.Directories, absent)
+	return rules
 }
 
 // reduceConfigJSON removes from kubelet's config.json, before hosts.toml files change, each login that
@@ -191,7 +201,7 @@ func (n *Node) reduceConfigJSON(ctx context.Context, cfg *config.Config, result 
 	if err != nil || own == nil {
 		return err
 	}
-	return n.writeConfigJSON(ctx, cfg, result, transition)
+	return n.writeConfigJSON(ctx, cfg, result, presentFiles(transition, transition, result.Plan))
 }
 
 // writeConfigJSON makes kubelet's config.json as rules allow.
@@ -238,6 +248,34 @@ func (n *Node) removeConfigJSON(ctx context.Context, result *Result) error {
 // written there.
 func (s States) ConfigJSONFiles() []string { return s.kubelet.Places }
 
+// ConfigJSON returns the plan for kubelet's config.json on the node of h. Nothing is written.
+func ConfigJSON(ctx context.Context, h nodes.Host, cfg *config.Config) (ConfigJSONPlan, error) {
+	store, err := managedfile.Open(h.Root, StateDir)
+	if err != nil {
+		return ConfigJSONPlan{}, err
+	}
+	n := &Node{Root: h.Root, Store: store, Host: h}
+	learned, err := n.Learned()
+	if err != nil {
+		return ConfigJSONPlan{}, err
+	}
+	in, err := n.Inputs(ctx, cfg, learned.Facts)
+	if err != nil {
+		return ConfigJSONPlan{}, err
+	}
+	plan, err := n.plan(cfg, in.Compute(cfg))
+	return plan.ConfigJSON, err
+}
+
+// ConfigJSONFile returns the path of kubelet's config.json if Berth wrote it, "" if not.
+func (n *Node) ConfigJSONFile() (string, error) {
+	own, err := n.ownConfigJSON()
+	if err != nil || own == nil || own.Kind != nodefs.Regular {
+		return "", err
+	}
+	return own.Path, nil
+}
+
 // ConfigJSONLogin returns the login that kubelet takes for an image from the config.json that Berth
 // wrote, and the path of that file; "" without one.
 func (n *Node) ConfigJSONLogin(image string) (login kubeletauths.Login, file string, err error) {
@@ -245,13 +283,12 @@ func (n *Node) ConfigJSONLogin(image string) (login kubeletauths.Login, file str
 	if err != nil {
 		return login, "", err
 	}
-	own, err := n.ownConfigJSON()
-	if err != nil || own == nil {
+	if file, err = n.ConfigJSONFile(); err != nil || file == "" {
 		return login, "", err
 	}
-	for _, l := range nodes.ReadKubeletLogins(n.Root, own.Path) {
+	for _, l := range nodes.ReadKubeletLogins(n.Root, file) {
 		if l.Host == dockerhub.Canonical(img.Registry) {
-			return l, own.Path, nil
+			return l, file, nil
 		}
 	}
 	return login, "", nil

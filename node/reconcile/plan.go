@@ -137,9 +137,13 @@ func (n *Node) plan(cfg *config.Config, states States) (Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	checked, err := n.configJSONRules(cfg, plan, rules)
-	if err != nil {
-		return plan, err
+	checked := rules
+	if cfg.Kubelet.ConfigJSON && slices.ContainsFunc(plan.containerd().Changes, hostsconf.IsDifference) {
+		transition, err := n.transitionRules(cfg, plan)
+		if err != nil {
+			return plan, err
+		}
+		checked = presentFiles(rules, transition, plan)
 	}
 	if plan.ConfigJSON, err = n.configJSON(cfg, states, checked); err != nil {
 		return plan, err
