@@ -73,7 +73,10 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 		case places.Unseen != "" && own == nil:
 			p.Why = places.Unseen
 		case len(places.Foreign) > 0:
-			foreign = places.Foreign
+			if foreign, err = n.atFirstPlace(&p); err != nil {
+				return p, err
+			}
+			foreign = append(foreign, places.Foreign...)
 			p.Why = fmt.Sprintf("%s: %s", foreign[0].Path, foreign[0].Why)
 		case replaced:
 			p.Why = "another program has replaced it"
@@ -99,12 +102,32 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 		}
 	}
 	for _, f := range foreign {
-		p.Changes = append(p.Changes, managedfile.Change{
+		c := managedfile.Change{
 			Action: managedfile.Conflict, Path: f.Path, Before: managedfile.Observed{Path: f.Path, Owner: managedfile.Foreign},
 			Reason: fmt.Sprintf("%s; %s would silence it and is not written; name its logins in dockerConfigFile, then remove it", f.Why, p.Path),
-		})
+		}
+		if f.Path == p.Path {
+			c.Reason = f.Why
+			c.Reason = p.reason(c)
+		}
+		p.Changes = append(p.Changes, c)
 	}
 	return p, nil
+}
+
+// atFirstPlace returns the foreign file at the path of p, which kubelet reads before all others.
+func (n *Node) atFirstPlace(p *ConfigJSONPlan) ([]nodes.ForeignLogins, error) {
+	files, err := p.files()
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := n.Store.Observe(configJSONScope, files)
+	for _, o := range snapshot.Files {
+		if o.Path == p.Path && o.Owner == managedfile.Foreign && o.Kind != nodefs.None {
+			return []nodes.ForeignLogins{{Path: o.Path, Why: "not written by berth"}}, err
+		}
+	}
+	return nil, err
 }
 
 // summary says what the file holds, or why there is none.

@@ -199,6 +199,19 @@ func TestConfigJSONAndForeignFiles(t *testing.T) {
 	}
 }
 
+// Each foreign file is named, the one at the first place too.
+func TestConfigJSONNamesEachForeignFile(t *testing.T) {
+	n := newKubeletNode(t)
+	for _, place := range []string{nodetest.KubeletFile, "/config.json", "/.dockercfg"} {
+		nodetest.WriteFile(t, n.root, place, foreignLogin)
+	}
+	r := n.apply(configJSONOn + tokenLogin)
+	want := "conflict " + nodetest.KubeletFile + ", conflict /config.json, conflict /.dockercfg"
+	if got := show(r.Report.Conflicts); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // An edit is saved and corrected; a symlink in place of the file is another program's.
 func TestConfigJSONIsEdited(t *testing.T) {
 	n := newKubeletNode(t)
