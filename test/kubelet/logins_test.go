@@ -206,7 +206,7 @@ registries:
 	want := map[string]string{
 		"token.corp/app": "token", "token.corp/a/b/c:v1": "token", "token.corp:5000/app": "port",
 		"nginx": "hub", "docker.io/library/nginx": "hub", "index.docker.io/team/app": "hub",
-		"10.0.0.1:5000/app": "address",
+		"10.0.0.1:5000/app":   "address",
 		"token.corp.evil/app": "", "eviltoken.corp/app": "", "token.corpx/app": "", "x.token.corp/app": "",
 		"token.corp:50/app": "", "token.corp:5001/app": "", "corp/token.corp/app": "hub", "docker.io.evil/app": "", "evil.io/docker.io/app": "",
 		"10.0.0.1/app": "", "110.0.0.1:5000/app": "", "1.corp/token.corp/app": "", "tokenxcorp.io/app": "",
