@@ -45,7 +45,8 @@ health: {mode: "off"}
 	nodetest.WriteFile(t, n.root, foreign, "{}")
 	n.eventually("ours is gone", exists(false))
 	n.eventually("the conflict is reported", shown(func(c *status.ConfigJSON, s status.Snapshot) bool {
-		return len(c.Hosts) == 0 && strings.HasPrefix(c.Why, foreign) && len(s.Files.Conflicts) == 1 && s.Files.Conflicts[0].Path == foreign
+		return len(c.Hosts) == 0 && strings.HasPrefix(c.Why, foreign) && len(s.Files.Conflicts) == 1 && s.Files.Conflicts[0].Path == foreign &&
+			s.Files.Managed == 1 // the credential provider's rules
 	}))
 	if alarms := status.Alarms(n.agent.Snapshot()); len(alarms) != 1 || alarms[0].Name != "FileConflict" {
 		t.Errorf("%v", alarms)

@@ -158,7 +158,11 @@ func (s *state) recordFiles(r reconcile.Result) {
 	}
 	f.Conflicts = fileNotes(f.Conflicts, r.Report.Conflicts, now)
 	f.Skipped = fileNotes(f.Skipped, r.Report.Skipped, now)
-	f.Managed -= len(f.Conflicts)
+	for _, c := range r.Report.Conflicts {
+		if c.After != nil { // it is counted above
+			f.Managed--
+		}
+	}
 	for _, saved := range r.Report.Saved {
 		f.Saved = append(f.Saved, status.FileNote{Path: saved.Path, Reason: string(saved.Why) + ", kept as " + saved.Copy, Since: now})
 	}

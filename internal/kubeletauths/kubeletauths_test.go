@@ -88,3 +88,28 @@ func TestHolds(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParse: no input makes a panic or shows in an error, and what is read can be written and read
+// again.
+func FuzzParse(f *testing.F) {
+	f.Add(`{"auths": {"a.corp": {"auth": "dTpw"}}}`)
+	f.Add(`{"a.corp": {"username": "u", "password": "p"}}`)
+	f.Fuzz(func(t *testing.T, content string) {
+		for _, format := range []kubeletauths.Format{kubeletauths.ConfigJSON, kubeletauths.DockerCfg} {
+			logins, err := kubeletauths.Parse(format, []byte(content))
+			if err != nil {
+				if err.Error() != "kubelet cannot decode it" {
+					t.Errorf("%v", err)
+				}
+				continue
+			}
+			written, err := kubeletauths.Encode(logins)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := kubeletauths.Parse(kubeletauths.ConfigJSON, written); err != nil {
+				t.Errorf("%q is written as %q: %v", content, written, err)
+			}
+		}
+	})
+}

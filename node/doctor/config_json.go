@@ -44,8 +44,8 @@ func (e *examination) configJSON(ctx context.Context) {
 		e.add(name, OK, fmt.Sprintf("no login is in kubelet's %s: %s", p.Path, p.Why), "")
 	case p.Unseen != "":
 		e.fileLogins = p.Hosts
-		e.add(name, Warn, fmt.Sprintf("%s holds the login of %s; whether kubelet uses another file is not known: %s", p.Path, strings.Join(p.Hosts, ", "), p.Unseen),
-			"run this as root on the node, while kubelet runs")
+		e.add(name, Warn, fmt.Sprintf("%s holds the login of %s; whether kubelet uses another file is not known: %s",
+			p.Path, strings.Join(p.Hosts, ", "), p.Unseen), "run this as root on the node, while kubelet runs")
 	default:
 		e.fileLogins = p.Hosts
 		e.add(name, OK, fmt.Sprintf("%s holds the login of %s; %s", p.Path, strings.Join(p.Hosts, ", "), reconcile.UsedWithin), "")

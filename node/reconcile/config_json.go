@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
@@ -132,16 +134,18 @@ func (n *Node) atFirstPlace(p *ConfigJSONPlan) ([]nodes.ForeignLogins, error) {
 
 // summary says what the file holds, or why there is none.
 func (p *ConfigJSONPlan) summary() []desired.Notice {
-	subject := cmp.Or(p.Path, "kubelet's config.json")
+	message := fmt.Sprintf("holds the login of %s; ", strings.Join(p.Hosts, ", "))
 	switch {
 	case len(p.Hosts) > 0 && p.Unseen != "":
-		return []desired.Notice{{Subject: subject, Message: fmt.Sprintf("holds the login of %s; whether kubelet uses another file is not known: %s", strings.Join(p.Hosts, ", "), p.Unseen)}}
+		message += "whether kubelet uses another file is not known: " + p.Unseen
 	case len(p.Hosts) > 0:
-		return []desired.Notice{{Subject: subject, Message: fmt.Sprintf("holds the login of %s; %s", strings.Join(p.Hosts, ", "), UsedWithin)}}
+		message += UsedWithin
 	case p.Why != "":
-		return []desired.Notice{{Subject: subject, Message: "no login is written: " + p.Why}}
+		message = "no login is written: " + p.Why
+	default:
+		return nil
 	}
-	return nil
+	return []desired.Notice{{Subject: cmp.Or(p.Path, "kubelet's config.json"), Message: message}}
 }
 
 // chooseLogins finds the logins for the file, and the reasons why others are left out.
@@ -239,6 +243,9 @@ func (n *Node) writeConfigJSON(ctx context.Context, cfg *config.Config, result *
 // applyConfigJSON carries out changes of kubelet's config.json.
 func (n *Node) applyConfigJSON(ctx context.Context, result *Result, changes []managedfile.Change) error {
 	report, err := n.Store.Apply(ctx, configJSONScope, changes)
+	if errors.Is(err, unix.EROFS) {
+		err = fmt.Errorf("%w; the service berth needs ReadWritePaths= for kubelet's root directory, see docs/bare-metal.md", err)
+	}
 	for _, c := range report.Conflicts { // it may be written twice
 		result.Report.Conflicts = slices.DeleteFunc(result.Report.Conflicts, func(o managedfile.Change) bool { return o.Path == c.Path })
 	}
