@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/nodefs"
 	nodes "github.com/berth-registry/berth/node"
@@ -331,6 +333,30 @@ func TestConfigJSONOnAFullDisk(t *testing.T) {
 		if got := n.logins(); got != want {
 			t.Errorf("%s: with space again %q, want %q", c.name, got, want)
 		}
+	}
+}
+
+// If kubelet's own file system is full, a replaced login is removed all the same.
+func TestConfigJSONInAFullDirectory(t *testing.T) {
+	n := newKubeletNode(t)
+	n.apply(configJSONOn + tokenLogin)
+	m := open(t, n.root)
+	store, err := managedfile.Open(m.Root, StateDir, managedfile.WithSteps(func(s nodefs.Step) error {
+		if strings.HasPrefix(s.Path, "/var/lib/kubelet") && s.Op == "create" {
+			return unix.ENOSPC
+		}
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Store = store
+	cfg := nodetest.ParseConfig(t, configJSONOn+strings.Replace(tokenLogin, "one", "two", 1))
+	if _, err := m.Apply(t.Context(), cfg, nil); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("%v", err)
+	}
+	if n.exists(nodetest.KubeletFile) {
+		t.Errorf("the old login is left: %q", n.logins())
 	}
 }
 
