@@ -242,6 +242,9 @@ func (n *Node) writeConfigJSON(ctx context.Context, cfg *config.Config, result *
 
 // applyConfigJSON carries out changes of kubelet's config.json.
 func (n *Node) applyConfigJSON(ctx context.Context, result *Result, changes []managedfile.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
 	report, err := n.Store.Apply(ctx, configJSONScope, changes)
 	if errors.Is(err, unix.EROFS) {
 		err = fmt.Errorf("%w; the service berth needs ReadWritePaths= for kubelet's root directory, see docs/bare-metal.md", err)
