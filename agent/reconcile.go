@@ -76,6 +76,10 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 		a.state.dockerFiles, a.state.dockerTree = files, tree
 		a.Wake() // the next pass watches them
 	}
+	if files := states.ConfigJSONFiles(); !slices.Equal(files, a.state.kubeletFiles) {
+		a.state.kubeletFiles = files
+		a.Wake()
+	}
 	state := states.Containerd
 	a.setProber(cfg, state)
 	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending) {
@@ -181,7 +185,7 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 		trees = append(trees, a.node.Root.Path(credprovider.TokenDir))
 		a.containerd.setDir(cfg.Containerd.CertsDir)
 		files = append(files, a.containerd.configFiles()...)
-		for _, f := range a.state.dockerFiles {
+		for _, f := range slices.Concat(a.state.dockerFiles, a.state.kubeletFiles) {
 			files = append(files, a.node.Root.Path(f))
 		}
 		if a.state.dockerTree != "" {

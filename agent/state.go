@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"os"
 	"path"
 	"slices"
@@ -28,8 +29,10 @@ type state struct {
 	// dockerFiles and dockerTree are watched because of Docker, see [reconcile.States.DockerFiles].
 	dockerFiles []string
 	dockerTree  string
-	retry       time.Duration // pause after the last failure
-	noopRuns    int           // passes in a row that found nothing to do
+	// kubeletFiles are watched because kubelet reads them, see [reconcile.States.ConfigJSONFiles].
+	kubeletFiles []string
+	retry        time.Duration // pause after the last failure
+	noopRuns     int           // passes in a row that found nothing to do
 	// missingTokens is true if a header of an ECR registry could not be written.
 	missingTokens bool
 }
@@ -103,6 +106,7 @@ func (s *state) recordResult(cfg *config.Config, states reconcile.States, in rec
 	if r.Plan.Trees == nil {
 		return // the pass ended before there was a plan
 	}
+	s.recordConfigJSON(cfg, r.Plan.ConfigJSON)
 	s.recordFiles(r)
 }
 
@@ -116,6 +120,18 @@ func (s *state) recordDocker(cfg *config.Config, states reconcile.States) {
 	reads, why := engine.Reads()
 	s.snapshot.Docker = &status.Docker{
 		Version: engine.Version, CertsDir: cfg.Docker.CertsDir, Reads: status.Reads(reads), Why: why, Written: written,
+	}
+}
+
+// recordConfigJSON records which logins are in kubelet's own config.json.
+func (s *state) recordConfigJSON(cfg *config.Config, p reconcile.ConfigJSONPlan) {
+	s.snapshot.ConfigJSON = nil
+	if !cfg.Kubelet.ConfigJSON {
+		return
+	}
+	s.snapshot.ConfigJSON = &status.ConfigJSON{Path: p.Path, Hosts: p.Hosts, Why: cmp.Or(p.Why, p.Unseen)}
+	for _, n := range p.Notices {
+		s.snapshot.Notices = append(s.snapshot.Notices, n.String())
 	}
 }
 
@@ -142,7 +158,11 @@ func (s *state) recordFiles(r reconcile.Result) {
 	}
 	f.Conflicts = fileNotes(f.Conflicts, r.Report.Conflicts, now)
 	f.Skipped = fileNotes(f.Skipped, r.Report.Skipped, now)
-	f.Managed -= len(f.Conflicts)
+	for _, c := range r.Report.Conflicts {
+		if c.After != nil { // it is counted above
+			f.Managed--
+		}
+	}
 	for _, saved := range r.Report.Saved {
 		f.Saved = append(f.Saved, status.FileNote{Path: saved.Path, Reason: string(saved.Why) + ", kept as " + saved.Copy, Since: now})
 	}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"path"
 	"strings"
+	"time"
 
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -13,6 +15,8 @@ func (c *checker) registries(list *location) {
 		r, s := &c.cfg.Registries[i], list.item(i)
 		c.registryHost(s, r, seen)
 		c.login(s, r)
+		c.credentialHelper(s, r)
+		c.tokenRealms(s.field("tokenRealms"), r)
 		c.oneOf(s.field("auth"), string(r.Auth), string(AuthAuto), string(AuthBasic), string(AuthToken))
 		c.tls(s.field("tls"), &r.TLS)
 		c.registryPlainHTTP(s, r)
@@ -64,6 +68,76 @@ func (c *checker) login(s *location, r *Registry) {
 	}
 	if r.PasswordFile != "" && password.unset() {
 		r.Password = c.secretFile(file, &r.PasswordFile, notPassword)
+	}
+}
+
+// The defaults of refresh and maxStale.
+const (
+	defaultRefresh  = Duration(30 * time.Minute)
+	defaultMaxStale = Duration(12 * time.Hour)
+)
+
+// credentialHelper checks the program that gives the login, and how long its answers are used.
+func (c *checker) credentialHelper(s *location, r *Registry) {
+	at, refresh, stale := s.field("credentialHelper"), s.field("refresh"), s.field("maxStale")
+	if at.unset() || r.CredentialHelper == "" {
+		// The defaults are no mistake: a printed config has them.
+		if !refresh.unset() && r.Refresh != defaultRefresh {
+			c.refuse(refresh, "is given without credentialHelper; remove it")
+		}
+		if !stale.unset() && r.MaxStale != defaultMaxStale {
+			c.refuse(stale, "is given without credentialHelper; remove it")
+		}
+		return
+	}
+	switch name := r.CredentialHelper; {
+	case !s.field("username").unset() || !s.field("password").unset() || !s.field("passwordFile").unset():
+		c.refuse(at, "is given together with a login; keep one of them")
+	case strings.HasPrefix(name, "/"):
+		if path.Clean(name) != name || name == "/" || hasControl(name) {
+			c.reject(at, name, "must be a clean absolute path of a program, such as /usr/local/bin/docker-credential-gcr")
+		}
+	case strings.HasPrefix(name, "docker-credential-"):
+		c.reject(at, name, "must be the name after docker-credential-, or an absolute path")
+	case !isHelperName(name):
+		c.reject(at, name, "must be NAME of a program docker-credential-NAME on PATH, such as gcr, or an absolute path")
+	}
+	if d := time.Duration(r.Refresh); d < time.Minute || d > 24*time.Hour {
+		c.reject(refresh, refresh.written(), "must be from 1m to 24h")
+	} else if time.Duration(r.MaxStale) < d {
+		c.reject(stale, stale.written(), "must not be shorter than refresh (%s)", r.Refresh)
+	}
+}
+
+// isHelperName reports whether name can be the last part of a program's file name.
+func isHelperName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, notInRepository) && !strings.HasPrefix(name, ".") &&
+		!strings.HasPrefix(name, "-")
+}
+
+// tokenRealms checks the hosts of token servers, and brings them to their normal form.
+func (c *checker) tokenRealms(list *location, r *Registry) {
+	seen := map[string]int{}
+	for i, written := range r.TokenRealms {
+		s := list.item(i)
+		name, err := registryHost(written)
+		switch {
+		case err != nil:
+			c.badName(s, written, err)
+			continue
+		case strings.Contains(name, "/"):
+			c.reject(s, written, "must be host[:port] without a path")
+			continue
+		}
+		line, _ := s.position()
+		if first, ok := seen[name]; ok {
+			c.reject(s, name, "is already given on line %d; keep one of them", first)
+			continue
+		}
+		seen[name], r.TokenRealms[i] = line, name
+	}
+	if len(r.TokenRealms) > 0 && r.Auth == AuthToken {
+		c.refuse(list, "has no effect with auth: token, which sends the login through kubelet; write auth: auto, or remove it")
 	}
 }
 

@@ -36,13 +36,15 @@ func fieldHints(t reflect.Type) []hint {
 			{"private_registries", "this is RKE's; berth convert --from rke FILE prints a RegistryConfig"},
 			{"configs", "this is k3s'; berth convert --from k3s FILE prints a RegistryConfig"},
 			{"metadata data spec", "a RegistryConfig is not a Kubernetes object; give the content of the ConfigMap alone"},
-			{"auths credHelpers credsStore", "this is Docker's; name its file in dockerConfigFile"},
+			{"auths", "this is Docker's; name its file in dockerConfigFile"},
+			{"credHelpers credsStore", "write registries: [{host: registry.corp, credentialHelper: NAME}]"},
 			{"mirror endpoint endpoints upstream upstreams", "write mirrors: [{upstream: docker.io, endpoints: [{url: https://mirror.corp}]}]"},
 			{"registry auth credentials login logins", "write registries: [{host: registry.corp, username: …, passwordFile: …}]"},
 			{"username password passwordFile host", "write it under registries: [{host: registry.corp, username: …, passwordFile: …}]"},
 			{"dockerConfig pullSecret imagePullSecret imagePullSecrets", "write dockerConfigFile: /etc/berth/secrets/pull-secret.json"},
 			{"certsDir configPath onConflict", "write it under containerd: {certsDir: /etc/containerd/certs.d}"},
 			{"dockerMode dockerCertsDir", "write it under docker: {mode: auto, certsDir: /etc/docker/certs.d}"},
+			{"configJSON", "write it under kubelet: {configJSON: true}"},
 			{"aws", "write ecr"},
 			{"httpProxy httpsProxy noProxy", "write it under proxy: {…}"},
 		}
@@ -72,6 +74,9 @@ func fieldHints(t reflect.Type) []hint {
 			{"url registry server hostname address endpoint location name", "write host: registry.corp:5000, without https://"},
 			{"user login", "write username"},
 			{"pass passwd pwd secret token identityToken", "write passwordFile, or password"},
+			{"helper credHelper credsStore credentialsHelper", "write credentialHelper"},
+			{"realm realms tokenRealm tokenServer authServer", "write tokenRealms: [auth.corp]"},
+			{"interval refreshInterval", "write refresh"},
 			{"email", "remove it, nothing needs it"},
 			{"ca caFile caCert certFile cert keyFile key client", "write it under tls: {caFile: …, certFile: …, keyFile: …}"},
 			{"insecure skipVerify insecureSkipVerify skipTLSVerify", "write tls: {insecureSkipVerify: true}, or plainHTTP: true"},
@@ -124,6 +129,8 @@ func fieldHints(t reflect.Type) []hint {
 		return []hint{{"http https", "write httpProxy or httpsProxy"}}
 	case reflect.TypeFor[Containerd]():
 		return []hint{{"configPath certs hostsDir", "write certsDir"}}
+	case reflect.TypeFor[Kubelet]():
+		return []hint{{"config dockerConfig enabled", "write configJSON: true"}}
 	case reflect.TypeFor[Docker]():
 		return []hint{
 			{"configPath certs hostsDir", "write certsDir"},

@@ -82,6 +82,9 @@ func roundTrip(t *testing.T, cfg *Config) {
 		}
 		for i := range c.Registries {
 			c.Registries[i].PlainHTTPGiven = false // the written config sets every field
+			if len(c.Registries[i].TokenRealms) == 0 {
+				c.Registries[i].TokenRealms = nil
+			}
 		}
 		if len(c.ECR.Registries) == 0 {
 			c.ECR.Registries = nil

@@ -28,6 +28,7 @@ health: {}
 proxy: {}
 containerd: {}
 docker: {}
+kubelet: {}
 `
 
 // wrong returns values that a field of the type cannot hold.
@@ -94,7 +95,7 @@ func TestMutations(t *testing.T) {
 			refused(document, joined(path, name))
 		}
 	})
-	if fields != 105 {
+	if fields != 111 {
 		t.Errorf("%d fields were visited; is one missing?", fields)
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -27,19 +28,21 @@ func (s *location) form() func(string) string {
 		return nil
 	}
 	switch at.name {
-	case "upstream", "host", "for", "url", "defaultRegistry", "mirrors", "registries", "endpoints":
+	case "upstream", "host", "for", "url", "tokenRealms", "defaultRegistry", "mirrors", "registries", "endpoints":
 		return redact.Address
 	case "auth", "mode", "onConflict", "capabilities", "onMissingRole":
 		return enumWord
-	case "upstreamFallback", "overridePath", "plainHTTP", "allowPlainHTTPCredentials", "insecureSkipVerify", "tls":
+	case "upstreamFallback", "overridePath", "plainHTTP", "allowPlainHTTPCredentials", "insecureSkipVerify", "tls", "configJSON":
 		return matching(boolForm)
-	case "dialTimeout", "interval", "timeout":
+	case "dialTimeout", "interval", "timeout", "refresh", "maxStale":
 		return matching(durationForm)
 	case "failures", "successes":
 		return matching(numberForm)
 	case "certsDir", "dockerConfigFile", "passwordFile", "caFile", "certFile", "keyFile",
 		"accessKeyIDFile", "secretAccessKeyFile", "sessionTokenFile", "sharedCredentialsFile", "configFile", "credentialsFile":
 		return redact.Path
+	case "credentialHelper":
+		return helperName
 	case "apiVersion":
 		return matching(versionForm)
 	case "kind":
@@ -88,6 +91,14 @@ func enumWord(value string) string {
 		return ""
 	}
 	return value
+}
+
+// helperName shows the path of a credential helper, or a name without digits.
+func helperName(value string) string {
+	if strings.HasPrefix(value, "/") {
+		return redact.Path(value)
+	}
+	return shownKey(value)
 }
 
 // shownKey returns a field name, or "" if it may be something else: "hunter2: x" is a field too.

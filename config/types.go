@@ -30,6 +30,7 @@ type Config struct {
 	Proxy            Proxy            `yaml:"proxy"`
 	Containerd       Containerd       `yaml:"containerd"`
 	Docker           Docker           `yaml:"docker"`
+	Kubelet          Kubelet          `yaml:"kubelet"`
 
 	// DockerConfig holds the logins in DockerConfigFile, sorted by Host; nil without that file.
 	// An entry of Registries for the same host has precedence.
@@ -77,8 +78,18 @@ type Registry struct {
 	// Password is the inline value or, after loading, the content of PasswordFile.
 	Password     redact.Secret `yaml:"password"`
 	PasswordFile string        `yaml:"passwordFile"`
-	Auth         Auth          `yaml:"auth" default:"auto"`
-	TLS          TLS           `yaml:"tls"`
+	// CredentialHelper gives the login instead: the NAME of a program docker-credential-NAME on
+	// PATH, or an absolute path. It is asked again every Refresh, or before the expiry that the
+	// login itself tells.
+	CredentialHelper string   `yaml:"credentialHelper"`
+	Refresh          Duration `yaml:"refresh" default:"30m"`
+	// MaxStale is how long after the last success a login is still used while the helper fails.
+	MaxStale Duration `yaml:"maxStale" default:"12h"`
+	Auth     Auth     `yaml:"auth" default:"auto"`
+	// TokenRealms are further hosts[:port] of token servers that may get the login of this
+	// registry; its own host, its domain and the known pairs may in any case.
+	TokenRealms []string `yaml:"tokenRealms"`
+	TLS         TLS      `yaml:"tls"`
 	// PlainHTTP defaults to true for localhost, 127.0.0.0/8 and [::1] without TLS settings, and
 	// to false for every other host.
 	PlainHTTP bool `yaml:"plainHTTP"`
@@ -262,6 +273,12 @@ const (
 type Docker struct {
 	CertsDir string     `yaml:"certsDir" default:"/etc/docker/certs.d"`
 	Mode     DockerMode `yaml:"mode" default:"auto"`
+}
+
+// Kubelet says what is written for kubelet besides the files of the credential provider.
+type Kubelet struct {
+	// ConfigJSON writes logins of token registries into kubelet's own config.json.
+	ConfigJSON bool `yaml:"configJSON"`
 }
 
 // Duration is a time span in Go's notation: 2s, 1m30s.

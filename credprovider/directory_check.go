@@ -45,8 +45,8 @@ func (p *Provider) checkUnchanged(plan Plan) error {
 	for _, s := range p.searched() {
 		f := p.find(s.roots, registry)
 		same := slices.Contains(known, f.digest)
-		if f.digest == "" {
-			same = f.err == nil && (len(known) == 0 || plan.given() && plan.asksRegistry())
+		if f.digest == "" { // known may have it: the rules are then true without a file, too
+			same = f.err == nil && (same || len(known) == 0 || plan.given() && plan.asksRegistry())
 		}
 		if !same {
 			return &WithheldError{

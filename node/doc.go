@@ -10,6 +10,8 @@
 // [Wire] never touches a configuration that another tool writes at each start (k3s, RKE2,
 // microk8s, EKS); its error then says where to configure that tool.
 //
+// [FindKubeletLogins] says which files with logins the running kubelet uses.
+//
 // Start at [Discover] and [DiscoverDocker]. Package internal/containerdconf says what a configuration means. The
 // packages below decide (desired) and write (reconcile) what the node holds, and serve the
 // verbs install, doctor and trace.

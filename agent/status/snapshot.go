@@ -24,8 +24,10 @@ type Snapshot struct {
 	// Containerd is this node's; nil until it was first looked up.
 	Containerd *Containerd `json:"containerd,omitempty"`
 	// Docker is this node's Docker Engine; nil if none is seen.
-	Docker  *Docker  `json:"docker,omitempty"`
-	Mirrors []Mirror `json:"mirrors"`
+	Docker *Docker `json:"docker,omitempty"`
+	// ConfigJSON is kubelet's own config.json; nil unless kubelet.configJSON is set.
+	ConfigJSON *ConfigJSON `json:"kubeletConfigJson,omitempty"`
+	Mirrors    []Mirror    `json:"mirrors"`
 	// Registries are registries of image names that have a login in a header, whether they have
 	// mirrors or not: their login is probed too. Nothing depends on whether they answer.
 	Registries []Endpoint `json:"registries"`
@@ -107,6 +109,15 @@ type Docker struct {
 	Reads    Reads  `json:"reads"`
 	Why      string `json:"why,omitempty"` // unless Reads is yes
 	Written  bool   `json:"written"`
+}
+
+// ConfigJSON says which logins are in kubelet's own config.json. kubelet uses a change within five
+// minutes.
+type ConfigJSON struct {
+	Path  string   `json:"path,omitempty"` // "" if it is not known
+	Hosts []string `json:"hosts"`
+	// Why is the reason why there are none, or why kubelet may use another file.
+	Why string `json:"why,omitempty"`
 }
 
 // Reads says whether a program reads hosts.toml files.

@@ -133,6 +133,7 @@ func (t *text) head(s Snapshot) {
 	t.lines(0, "", fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded)))
 	t.containerd(s)
 	t.docker(s.Docker)
+	t.configJSON(s.ConfigJSON)
 	for _, w := range s.Config.Warnings {
 		t.lines(0, "conflict", "warning: "+w)
 	}
@@ -179,6 +180,19 @@ func (t *text) docker(d *Docker) {
 		what += " may not read the files below " + d.CertsDir + ": " + d.Why
 	default:
 		what += ": no files are written: " + d.Why
+	}
+	t.lines(0, "", what)
+}
+
+func (t *text) configJSON(c *ConfigJSON) {
+	if c == nil {
+		return
+	}
+	what := cmp.Or(c.Path, "kubelet's config.json") + " holds the login of " + strings.Join(c.Hosts, ", ") + "; kubelet uses a change within five minutes"
+	if len(c.Hosts) == 0 {
+		what = cmp.Or(c.Path, "kubelet's config.json") + ": no login is written: " + c.Why
+	} else if c.Why != "" {
+		what += "; whether it uses another file is not known: " + c.Why
 	}
 	t.lines(0, "", what)
 }

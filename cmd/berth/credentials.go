@@ -22,7 +22,8 @@ func newCredentials(o *options) *cobra.Command {
 		Short: "Show which credential each host gets when an image is pulled",
 		Long: `Show which hosts containerd asks for an image, which credential each of them gets
 in a header, and what kubelet's credential provider answers, or why it withholds
-a credential.
+a credential. With kubelet.configJSON it also shows the login in kubelet's own
+config.json.
 
 With --check each host is asked for the image's manifest (HEAD), with the login
 that containerd would send: an identity may get a token of ECR and still be denied
@@ -45,6 +46,15 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 				return err
 			}
 			view := viewOf(e, show)
+			login, file, err := n.ConfigJSONLogin(args[0])
+			if err != nil {
+				return err
+			}
+			if file != "" {
+				v := secretView(login.Username, login.Password, time.Time{}, nil, show)
+				v.Rule = "login " + login.Host
+				view.ConfigJSON = &fileView{v, file}
+			}
 			if check {
 				if err := o.check(cmd, n, cfg, args[0], &view); err != nil {
 					return err
@@ -94,8 +104,15 @@ type credentialsView struct {
 	Directory string     `json:"directory"`
 	Hosts     []hostView `json:"hosts"`
 	Provider  loginView  `json:"provider"`
+	// ConfigJSON is the login that kubelet takes from its own config.json, which Berth wrote.
+	ConfigJSON *fileView `json:"kubeletConfigJson,omitempty"`
 	// Checks are the answers of the hosts to a request for the image, with --check.
 	Checks []pullView `json:"checks,omitempty"`
+}
+
+type fileView struct {
+	loginView
+	File string `json:"file"`
 }
 
 type pullView struct {
@@ -224,6 +241,9 @@ func (v credentialsView) print(w io.Writer) error {
 		text += fmt.Sprintf("provider   none: %s\n", v.Provider.Error)
 	} else {
 		text += fmt.Sprintf("provider   %s\n", v.Provider.text())
+	}
+	if c := v.ConfigJSON; c != nil {
+		text += fmt.Sprintf("config     %s, in %s; %s\n", c.text(), c.File, reconcile.UsedWithin)
 	}
 	for _, c := range v.Checks {
 		switch {

@@ -49,5 +49,9 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 			return err
 		}
 	}
+	// Of another file than a hosts.toml nothing is shown but its name.
+	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, painter(w)); err != nil {
+		return err
+	}
 	return summary.WriteNotes(w, summary.Line("to do"))
 }

@@ -119,6 +119,11 @@ func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Conf
 			return n.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
 		},
 	}
+	file, err := n.ConfigJSONFile()
+	if err != nil {
+		return nil, err
+	}
+	t.ConfigJSON = trace.KubeletFile(n.Root, file)
 	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	return t, nil
 }

@@ -40,12 +40,15 @@ func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Repor
 	return r.report, errors.Join(r.errs...)
 }
 
-// ApplyUnrecorded carries out updates of Berth's files when the record cannot be written. Each new
-// file says so in its marker line (see [File.Unrecorded]), and the next Apply writes it as usual.
+// ApplyUnrecorded carries out updates and removals of Berth's files when the record cannot be written. Each new
+// file says so in its marker line (see [File.Unrecorded]), and the next Apply writes it as usual. A removed file
+// without an original is missing until then.
 func (s *Store) ApplyUnrecorded(ctx context.Context, scope Scope, updates []Change) (Report, error) {
 	for _, c := range updates {
-		if c.Action != Update || c.Before.Owner != Ours || !c.After.Unrecorded || c.After.Comment == "" {
-			return Report{}, fmt.Errorf("scope %s: %s: not an update that the file itself can record", scope.Name, c.Path)
+		update := c.Action == Update && c.After.Unrecorded && c.After.Comment != ""
+		removal := c.Action == Remove && c.After == nil && c.Before.Original == nodefs.None
+		if c.Before.Owner != Ours || !update && !removal {
+			return Report{}, fmt.Errorf("scope %s: %s: not a change that needs no record", scope.Name, c.Path)
 		}
 		if err := checkChange(scope, c); err != nil {
 			return Report{}, fmt.Errorf("scope %s: %w", scope.Name, err)

@@ -131,6 +131,20 @@ func MergeTransition(before, after []credprovider.Directory) []credprovider.Dire
 	return all
 }
 
+// WithFiles returns directories with the digests that other has for the same upstream. The
+// directories of absent may be missing on the node as well.
+func WithFiles(directories, other []credprovider.Directory, absent []string) []credprovider.Directory {
+	from := byUpstream(other)
+	all := slices.Clone(directories)
+	for i, d := range all {
+		all[i].Files = slices.Clone(from[d.Upstream].Files)
+		if slices.Contains(absent, d.Upstream) {
+			all[i].Files = append(all[i].Files, "")
+		}
+	}
+	return all
+}
+
 // fallback returns what containerd asks for an upstream without a directory.
 func fallback(state map[string]credprovider.Directory) credprovider.Directory {
 	if d, ok := state[hostsconf.Default]; ok {

@@ -70,6 +70,7 @@ func Examine(ctx context.Context, p Input) []Finding {
 	e.hosts()
 	e.docker(ctx)
 	e.permissions()
+	e.configJSON(ctx)
 	e.kubelet(ctx)
 	e.rules()
 	e.tokens()
@@ -97,8 +98,9 @@ type examination struct {
 	engine     node.Containerd
 	certsDir   string // the examined directory, a path on the node
 	inputs     desired.Inputs
-	notRead    bool // containerd does not read it
-	haveTokens bool // each ECR registry of the config has a token
+	notRead    bool     // containerd does not read it
+	fileLogins []string // hosts whose login is in kubelet's own config.json
+	haveTokens bool     // each ECR registry of the config has a token
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -179,7 +180,7 @@ func (e *examination) unasked(providers []providerconfig.Entry) []string {
 		return nil
 	}
 	return slices.DeleteFunc(desired.KubeletImages(e.Config, e.inputs), func(image string) bool {
-		return providerconfig.Asks(providers, providerconfig.Provider, image)
+		return slices.Contains(e.fileLogins, dockerhub.Canonical(image)) || providerconfig.Asks(providers, providerconfig.Provider, image)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 )
@@ -78,13 +79,17 @@ func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) er
 	return err
 }
 
-// writeAll writes the directories and the rules. While containerd's directory changes, the provider gives a credential
-// only to hosts that may have it both before and after.
+// writeAll writes the directories, the rules and kubelet's config.json. While containerd's directory changes, the provider
+// gives a credential, and kubelet passes one, only to hosts that may have it both before and after.
 func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
 	plan := result.Plan
 	changes := slices.ContainsFunc(plan.containerd().Changes, hostsconf.IsDifference)
 	if changes {
-		if err := n.writeTransitionRules(cfg, plan); err != nil {
+		transition, err := n.writeTransitionRules(cfg, plan)
+		if err == nil {
+			err = n.reduceConfigJSON(ctx, cfg, result, transition)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -98,13 +103,21 @@ func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result)
 		}
 		result.Report.Add(report)
 	}
+	var rules credprovider.Rules
+	var err error
 	if changes || plan.Rules {
-		rules, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.containerd().Changes, result.Report))
+		rules, err = n.rules(cfg, plan, withUndoneAsConflicts(plan.containerd().Changes, result.Report))
 		if err == nil {
 			err = n.writeRules(rules)
 		}
-		errs = append(errs, err)
 		result.Rules = plan.Rules && err == nil
 	}
-	return errors.Join(errs...)
+	switch {
+	case err != nil:
+	case changes:
+		err = n.writeConfigJSON(ctx, cfg, result, rules)
+	default:
+		err = n.applyConfigJSON(ctx, result, plan.ConfigJSON.Changes)
+	}
+	return errors.Join(append(errs, err)...)
 }

@@ -38,7 +38,7 @@ func (n *Node) removeExpiredSecrets(ctx context.Context, result *Result) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, n.removeConfigJSON(ctx, result))...)
 }
 
 func removeSecrets(ctx context.Context, t TreePlan, result *Result, inPlace bool) error {

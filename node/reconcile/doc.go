@@ -7,6 +7,7 @@
 //   - While certs.d changes, the credential provider gives a credential only to hosts that may have
 //     it both before and after.
 //   - An expired or removed login is taken out of hosts.toml even if the disk is full.
+//   - kubelet's own config.json is written only while kubelet uses no other file.
 //   - One process writes at a time: agent, apply and restore share a lock file.
 //
 // [Node.Plan] writes nothing; it asks Docker's API on its socket how Docker is set, and sends no
@@ -18,6 +19,7 @@
 //   - what happens when the disk is full: disk_full.go
 //   - what the credential provider is told, and when it must withhold everything:
 //     provider_rules.go and withhold.go (package credprovider reads the rules and decides)
+//   - which logins are in kubelet's own config.json: config_json.go
 //   - which files the agent leaves for the next start: statefiles.go
 //
 // Package desired decides what the node should hold, package hostsconf renders, compares and

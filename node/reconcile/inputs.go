@@ -37,14 +37,16 @@ func (n *Node) Readers(ctx context.Context) desired.Readers {
 type Inputs struct {
 	desired.Inputs // for containerd's directory
 	docker         dockerInputs
+	kubelet        nodes.KubeletLogins // what kubelet reads; zero if nothing is written there
 }
 
 // States are the desired states of a node's directories.
 type States struct {
 	Containerd *desired.State
 	// Docker is nil if nothing is written for Docker.
-	Docker *desired.State
-	docker dockerInputs
+	Docker  *desired.State
+	docker  dockerInputs
+	kubelet nodes.KubeletLogins
 }
 
 // Inputs returns what the desired states depend on, except for tokens and health. facts are what
@@ -55,6 +57,9 @@ func (n *Node) Inputs(ctx context.Context, cfg *config.Config, facts []probestat
 		return Inputs{}, err
 	}
 	in := Inputs{Inputs: desired.Inputs{Readers: n.Readers(ctx), Learned: facts, Foreign: foreign}}
+	if cfg.Kubelet.ConfigJSON {
+		in.kubelet = nodes.FindKubeletLogins(n.Host)
+	}
 	if in.docker, err = n.dockerInputs(ctx, cfg); err != nil {
 		return Inputs{}, err
 	}
@@ -66,7 +71,7 @@ func (n *Node) Inputs(ctx context.Context, cfg *config.Config, facts []probestat
 
 // Compute returns the desired states.
 func (in Inputs) Compute(cfg *config.Config) States {
-	states := States{Containerd: desired.Compute(cfg, in.Inputs), docker: in.docker}
+	states := States{Containerd: desired.Compute(cfg, in.Inputs), docker: in.docker, kubelet: in.kubelet}
 	if in.docker.on && !in.docker.shared {
 		theirs := in.Inputs
 		theirs.CertsDir, theirs.Foreign = cfg.Docker.CertsDir, in.docker.foreign

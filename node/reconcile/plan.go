@@ -17,6 +17,8 @@ import (
 type Plan struct {
 	// Trees are containerd's directory and, if Berth writes there, Docker's.
 	Trees []TreePlan
+	// ConfigJSON is the plan for kubelet's own config.json.
+	ConfigJSON ConfigJSONPlan
 	// Rules is true if the credential provider's rules are out of date.
 	Rules   bool
 	Notices []desired.Notice
@@ -41,13 +43,13 @@ func (p Plan) containerd() TreePlan {
 	return p.Trees[0]
 }
 
-// Changes lists the changes in all directories.
+// Changes lists the changes in all directories, and of kubelet's config.json.
 func (p Plan) Changes() []hostsconf.Change {
 	var all []hostsconf.Change
 	for _, t := range p.Trees {
 		all = append(all, t.Changes...)
 	}
-	return all
+	return append(all, p.ConfigJSON.Changes...)
 }
 
 // Differs reports whether the node is not as the config says.
@@ -135,6 +137,18 @@ func (n *Node) plan(cfg *config.Config, states States) (Plan, error) {
 	if err != nil {
 		return plan, err
 	}
+	checked := rules
+	if cfg.Kubelet.ConfigJSON && slices.ContainsFunc(plan.containerd().Changes, hostsconf.IsDifference) {
+		transition, err := n.transitionRules(cfg, plan)
+		if err != nil {
+			return plan, err
+		}
+		checked = presentFiles(rules, transition, plan)
+	}
+	if plan.ConfigJSON, err = n.configJSON(cfg, states, checked); err != nil {
+		return plan, err
+	}
+	plan.Notices = slices.Concat(plan.Notices, plan.ConfigJSON.Notices, plan.ConfigJSON.summary())
 	plan.Rules, err = n.rulesDiffer(rules)
 	return plan, err
 }

@@ -10,19 +10,25 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// writeTransitionRules writes rules that are right before and after certs.d changes, foreign files
+// transitionRules returns rules that are right before and after certs.d changes, foreign files
 // included.
-func (n *Node) writeTransitionRules(cfg *config.Config, plan Plan) error {
+func (n *Node) transitionRules(cfg *config.Config, plan Plan) (credprovider.Rules, error) {
 	before, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.containerd().Changes, managedfile.Report{}))
 	if err != nil {
-		return err
+		return before, err
 	}
 	rules, err := n.rules(cfg, plan, plan.containerd().Changes)
-	if err != nil {
-		return err
-	}
 	rules.Directories = desired.MergeTransition(before.Directories, rules.Directories)
-	return n.writeRules(rules)
+	return rules, err
+}
+
+// writeTransitionRules writes these rules.
+func (n *Node) writeTransitionRules(cfg *config.Config, plan Plan) (credprovider.Rules, error) {
+	rules, err := n.transitionRules(cfg, plan)
+	if err != nil {
+		return rules, err
+	}
+	return rules, n.writeRules(rules)
 }
 
 // withholdAll makes the provider withhold every credential while a restore removes certs.d, and

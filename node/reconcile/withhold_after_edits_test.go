@@ -190,7 +190,7 @@ func TestTransitionRulesKnowBothContents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.writeTransitionRules(cfg, plan); err != nil {
+	if _, err := m.writeTransitionRules(cfg, plan); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, nodetest.CertsDir, "ghcr.io", "hosts.toml")

@@ -49,7 +49,7 @@ func TestTransitionRulesHoldBeforeAndAfter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := m.writeTransitionRules(cfg, plan); err != nil {
+			if _, err := m.writeTransitionRules(cfg, plan); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := nodetest.ServedLogin(t, root, c.image); err == nil {

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/kubeletauths"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 // explains returns the explanation for a node whose config has a login for each of these hosts.
@@ -66,6 +69,42 @@ func TestPassedLoginStaysWithItsHost(t *testing.T) {
 	}
 	if strings.Contains(string(raw), secret) {
 		t.Errorf("a secret is in the report:\n%s", raw)
+	}
+}
+
+// A login in kubelet's own config.json counts as passed without a provider, if it is the one of the
+// config.
+func TestLoginInConfigJSON(t *testing.T) {
+	for _, c := range []struct{ name, password, channel, kubelet string }{
+		{"the login", secret, "config.json", "kubelet passes login %s, from /var/lib/kubelet/config.json; it uses a change of that file within five minutes"},
+		{"another one", "old", "none", "kubelet's provider would pass login %s, and is not asked: there is none"},
+	} {
+		w := newFixture(t)
+		w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
+		w.mirrors(w.mirror.URL)
+		w.Explain = explains(true, loginAt(w.mirror.addr()))
+		w.Unasked = func(string) string { return "there is none" }
+		root, err := nodefs.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		registry, _, _ := strings.Cut(w.name, "/")
+		content, err := kubeletauths.Encode([]kubeletauths.Login{{Host: registry, Username: "robot", Password: redact.New(c.password)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodetest.WriteFile(t, root.Path("/"), nodetest.KubeletFile, string(content))
+		w.ConfigJSON = KubeletFile(root, nodetest.KubeletFile)
+		r := w.Image(t.Context(), w.name)
+		if got, want := r.Credential, fmt.Sprintf(c.kubelet, w.mirror.addr()); got != want || r.Hosts[0].Credential.Channel != c.channel {
+			t.Errorf("%s: %q by %q, want %q by %q", c.name, got, r.Hosts[0].Credential.Channel, want, c.channel)
+		}
+		if got := strings.Contains(w.mirror.headers(), "Authorization"); got != (c.channel != "none") {
+			t.Errorf("%s: the mirror got a login: %t", c.name, got)
+		}
+		if err := root.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,9 +1,30 @@
 package trace
 
 import (
+	"slices"
+
+	"github.com/berth-registry/berth/internal/dockerhub"
+	"github.com/berth-registry/berth/internal/kubeletauths"
+	"github.com/berth-registry/berth/internal/nodefs"
+	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
+
+// KubeletFile gives the field ConfigJSON of a [Tracer], for the config.json that Berth wrote.
+func KubeletFile(root *nodefs.Root, file string) func(registry, username string, password redact.Secret) string {
+	if file == "" {
+		return nil
+	}
+	logins := node.ReadKubeletLogins(root, file)
+	return func(registry, username string, password redact.Secret) string {
+		want := kubeletauths.Login{Host: dockerhub.Canonical(registry), Username: username, Password: password}
+		if slices.Contains(logins, want) {
+			return file
+		}
+		return ""
+	}
+}
 
 // LookAtKubelet gives the fields Unasked and KubeletUnloaded of a [Tracer]. refusal returns
 // why "berth install --kubelet" would refuse the node, nil when it would not.

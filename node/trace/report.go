@@ -46,7 +46,7 @@ type Host struct {
 
 // Credential is the login that a host gets.
 type Credential struct {
-	Channel  string     `json:"channel"` // header, provider or none
+	Channel  string     `json:"channel"` // header, provider, config.json or none
 	Username string     `json:"username,omitempty"`
 	What     string     `json:"what,omitempty"`   // "ECR token" or "login"
 	Rule     string     `json:"rule,omitempty"`   // the rule of the config

@@ -91,9 +91,12 @@ func credentialText(c Credential) string {
 	if c.Rule != "" {
 		text += " (" + strings.TrimSuffix(c.Rule+", "+c.Source, ", ") + ")"
 	}
-	if c.Channel == "header" {
+	switch c.Channel {
+	case "header":
 		text += ", in a header for this host alone"
-	} else {
+	case "config.json":
+		text += ", from kubelet's own config.json"
+	default:
 		text += ", from kubelet's credential provider"
 	}
 	if c.Expires == nil {

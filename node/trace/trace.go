@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Tracer traces images of one node, one at a time.
@@ -22,6 +23,9 @@ type Tracer struct {
 	// Unasked returns why the node's kubelet does not ask Berth's credential provider about an
 	// image, "" if it does; nil if no kubelet was found.
 	Unasked func(image string) string
+	// ConfigJSON returns the file in which kubelet finds the credential for an image without asking a
+	// provider, "" if there is none; nil if this is not known.
+	ConfigJSON func(registry, username string, password redact.Secret) string
 	// KubeletUnloaded says that kubelet's credential providers were changed after kubelet was
 	// started, so that the result of Unasked may not be in effect; "" if they were not.
 	KubeletUnloaded string
@@ -37,6 +41,8 @@ type Tracer struct {
 
 	carried string // the target of a redirect to which containerd sends the login along
 	passed  bool   // kubelet could pass a credential for the image
+	// fromFile is true if kubelet has it in its own config.json.
+	fromFile bool
 	// dockerMirrors is how many of Docker's registry-mirrors are asked first.
 	dockerMirrors int
 }
@@ -65,7 +71,7 @@ func (t *Tracer) Image(ctx context.Context, written string) Report {
 }
 
 func (t *Tracer) image(ctx context.Context, written string) Report {
-	t.carried, t.passed, t.dockerMirrors = "", false, 0
+	t.carried, t.passed, t.fromFile, t.dockerMirrors = "", false, false, 0
 	r := Report{Image: shown(written), Hosts: []Host{}, Notes: append([]Note(nil), t.Node.Notes...)}
 	img, err := parseImage(written)
 	if err != nil {
@@ -127,6 +133,13 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 	if t.Node.Docker != nil {
 		return forDocker(e)
 	}
+	if e.Credential != nil && t.ConfigJSON != nil {
+		if file := t.ConfigJSON(img.registry, e.Credential.Username, e.Credential.Password); file != "" {
+			t.fromFile = true
+			r.Credential = fmt.Sprintf("kubelet passes %s, from %s; it uses a change of that file within five minutes", e.Credential.Rule, file)
+			return e
+		}
+	}
 	t.passed = e.Credential != nil
 	unasked := ""
 	if t.Unasked != nil && e.Credential != nil {
@@ -158,6 +171,9 @@ func (t *Tracer) probers(r *Report, img image, hosts []docker.RegistryHost, e cr
 	upstream := hostsconf.UpstreamURL(img.registry, false).Host
 	for i, h := range hosts {
 		c, passed := credentialOf(h, e)
+		if c.Channel == "provider" && t.fromFile {
+			c.Channel = "config.json"
+		}
 		r.Hosts[i] = Host{
 			URL:          h.Scheme + "://" + h.Host + h.Path,
 			Capabilities: capabilities(h),

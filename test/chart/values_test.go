@@ -134,6 +134,27 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 			t.Errorf("%v", paths)
 		}
 	}},
+	{"kubelet's config.json", "kubeletConfigJSON: {enabled: true, rootDir: /data/kubelet}\nconfig: {kubelet: {configJSON: true}}", func(t *testing.T, r rendered) {
+		paths := hostPaths(r.pod(), r.agent())
+		if paths["/data/kubelet"] != "rw /host/data/kubelet" || paths["/proc"] != "ro /host/proc" {
+			t.Errorf("%v", paths)
+		}
+		c := r.agent().SecurityContext
+		if len(c.Capabilities.Add) != 1 || c.Capabilities.Add[0] != "SYS_PTRACE" || len(c.Capabilities.Drop) != 1 || c.AppArmorProfile == nil || c.AppArmorProfile.Type != corev1.AppArmorProfileTypeUnconfined {
+			t.Errorf("%+v", c)
+		}
+		for _, init := range r.pod().InitContainers {
+			if len(init.SecurityContext.Capabilities.Add) > 0 || init.SecurityContext.AppArmorProfile != nil {
+				t.Errorf("%s has more rights: %+v", init.Name, init.SecurityContext)
+			}
+		}
+	}},
+	{"without kubelet's config.json", "", func(t *testing.T, r rendered) {
+		paths, c := hostPaths(r.pod(), r.agent()), r.agent().SecurityContext
+		if paths["/proc"] != "" || paths["/var/lib/kubelet"] != "" || len(c.Capabilities.Add) > 0 || c.AppArmorProfile != nil {
+			t.Errorf("%v, %+v", paths, c)
+		}
+	}},
 	{"root", "hostPaths: {root: /tmp/x}", func(t *testing.T, r rendered) {
 		for _, v := range r.pod().Volumes {
 			if v.HostPath != nil && !strings.HasPrefix(v.HostPath.Path, "/tmp/x/") {
@@ -343,6 +364,8 @@ func TestRefused(t *testing.T) {
 		{values: "config: {health: {mode: off}}", why: `write it in quotes, "off"`},
 		{values: "config: {docker: {mode: off}}", why: `write it in quotes, "on"`},
 		{values: "config: {docker: {mode: \"on\"}}", why: "set docker.enabled to true"},
+		{values: "config: {kubelet: {configJSON: true}}", why: "set kubeletConfigJSON.enabled to true"},
+		{values: "kubeletConfigJSON: {rootDir: kubelet}", why: "rootDir"},
 		{values: "docker: {enabled: true}\nconfig: {docker: {certsDir: /srv/certs.d}}", why: "the chart mounts /etc/docker/certs.d"},
 		{values: "config: [mirrors]", why: "/config"},
 		{values: "config: {mirrors: [{upstream: docker.io, endpoint: [{url: a.corp}]}]}", why: "endpoint"},

@@ -128,25 +128,37 @@ func (s *fixture) startWith(binDir string) {
 		Env:            s.env,
 	})
 	s.check(err)
-	s.check(s.kubelet.Run("app", fmt.Sprintf(`apiVersion: v1
+	s.pod("app")
+}
+
+// pod makes kubelet run a pod of the image.
+func (s *fixture) pod(name string) {
+	s.Helper()
+	s.check(s.kubelet.Run(name, fmt.Sprintf(`apiVersion: v1
 kind: Pod
-metadata: {name: app, namespace: default}
+metadata: {name: %[1]s, namespace: default}
 spec:
   hostNetwork: true
   terminationGracePeriodSeconds: 0
   tolerations: [{operator: Exists}]
   containers:
-  - {name: app, image: %q, imagePullPolicy: IfNotPresent}
-`, s.image)))
+  - {name: %[1]s, image: %[2]q, imagePullPolicy: IfNotPresent}
+`, name, s.image)))
 }
 
 // runs waits until the pod's container runs.
 func (s *fixture) runs() {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), podTime)
+	s.runsWithin("app", podTime)
+}
+
+// runsWithin is runs for a pod and a time.
+func (s *fixture) runsWithin(pod string, limit time.Duration) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), limit)
 	defer cancel()
 	for {
-		ok, err := s.running(ctx, "app")
+		ok, err := s.running(ctx, pod)
 		s.check(err)
 		if ok {
 			return

@@ -25,7 +25,7 @@ type Options struct {
 	Program string // path of the kubelet binary
 	Socket  string // of the container runtime
 	// ProviderConfig and ProviderBinDir are kubelet's two flags for image
-	// credential providers.
+	// credential providers; without ProviderConfig it has none.
 	ProviderConfig, ProviderBinDir string
 	Env                            []string // in place of our environment; PATH is added
 }
@@ -81,14 +81,18 @@ func (k *Kubelet) start(o Options) error {
 		return err
 	}
 	defer log.Close()
-	k.cmd = isolate.Command(enter, filepath.Join(k.dir, "sys"), o.Program,
+	args := []string{
+		filepath.Join(k.dir, "sys"), o.Program,
 		"--config", file,
-		"--root-dir", filepath.Join(k.dir, "root"),
+		"--root-dir", k.RootDir(),
 		"--cert-dir", filepath.Join(k.dir, "pki"),
 		"--hostname-override", "node",
-		"--image-credential-provider-config", o.ProviderConfig,
-		"--image-credential-provider-bin-dir", o.ProviderBinDir,
-		"--v", "4")
+		"--v", "4",
+	}
+	if o.ProviderConfig != "" {
+		args = append(args, "--image-credential-provider-config", o.ProviderConfig, "--image-credential-provider-bin-dir", o.ProviderBinDir)
+	}
+	k.cmd = isolate.Command(enter, args...)
 	k.cmd.Env = append(append([]string(nil), o.Env...), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	k.cmd.Dir = k.dir
 	k.cmd.Stdout, k.cmd.Stderr = log, log
@@ -101,6 +105,23 @@ func (k *Kubelet) start(o Options) error {
 		_ = k.cmd.Wait() // the log says more than the exit status
 	}()
 	return nil
+}
+
+// RootDir is kubelet's root directory.
+func (k *Kubelet) RootDir() string { return filepath.Join(k.dir, "root") }
+
+// PID returns the process of kubelet. It is that of the shell before it, until kubelet was started.
+func (k *Kubelet) PID() (int, error) {
+	unshare := k.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", unshare, unshare))
+	if err != nil {
+		return 0, err
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(children), &pid); err != nil {
+		return 0, fmt.Errorf("the child of process %d: %w", unshare, err)
+	}
+	return pid, nil
 }
 
 // Run makes kubelet run a pod: manifest is one v1.Pod in YAML.

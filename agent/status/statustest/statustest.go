@@ -91,6 +91,10 @@ func Rich() status.Snapshot {
 		Why: "its image store is not known: /etc/docker/daemon.json was changed after dockerd was started, and its API does not answer (/run/docker.sock)",
 	}
 
+	s.ConfigJSON = &status.ConfigJSON{
+		Path: "/var/lib/kubelet/config.json", Why: "/root/.docker/config.json: kubelet takes its logins from this file",
+	}
+
 	down := func(e *status.Endpoint) {
 		e.State, e.Since, e.HTTPStatus, e.Error = status.Down, ago(11*time.Minute), 0, "no connection within 2s"
 		e.Failures = map[string]uint64{"timeout": 44, "dial": 0, "http_5xx": 2}
@@ -191,6 +195,7 @@ func Hostile() status.Snapshot {
 	s.Config.Warnings, s.Notices = []string{Script, long}, []string{Script, control}
 	s.Converge.Error, s.Converge.Watching = Script, "timer: "+Script+long
 	s.Docker = &status.Docker{Version: Script, CertsDir: "/etc/" + long, Reads: status.ReadsNo, Why: Script + control}
+	s.ConfigJSON = &status.ConfigJSON{Path: "/var/" + long, Hosts: []string{Script, long}, Why: Script + control}
 	s.Containerd = &status.Containerd{Version: Script, ConfigPath: "/etc/" + long, Reads: status.ReadsNo, Why: Script + control, Remedy: Script + long}
 	for i := range s.Mirrors {
 		m := &s.Mirrors[i]

@@ -59,7 +59,7 @@ into are tables.
 {{- end }}
 {{- end }}
 {{- $config = deepCopy (default dict $config) }}
-{{- range $section := list "containerd" "docker" "health" }}
+{{- range $section := list "containerd" "docker" "health" "kubelet" }}
 {{- $said := index $config $section }}
 {{- if not (or (kindIs "map" $said) (kindIs "invalid" $said)) }}
 {{- fail (printf "config.%s is %s: it must be a section, as in docs/configuration.md" $section (toJson $said)) }}
@@ -102,6 +102,9 @@ into are tables.
 {{- $parsed := include "berth.config.parsed" . | fromJson }}
 {{- if and (has (index $parsed "docker" "mode") (list "on" true)) (not .Values.docker.enabled) }}
 {{- fail "config.docker.mode is on, and Docker's directory is not mounted: set docker.enabled to true" }}
+{{- end }}
+{{- if and (index $parsed "kubelet" "configJSON") (not .Values.kubeletConfigJSON.enabled) }}
+{{- fail "config.kubelet.configJSON is true, and kubelet's directory is not mounted: set kubeletConfigJSON.enabled to true" }}
 {{- end }}
 {{- with index $parsed "docker" "certsDir" }}
 {{- if and $.Values.docker.enabled (ne . "/etc/docker/certs.d") }}
@@ -165,6 +168,18 @@ httpGet:
 {{- $context := deepCopy .Values.securityContext }}
 {{- with .Values.seLinuxOptions }}
 {{- $context = set $context "seLinuxOptions" . }}
+{{- end }}
+{{- toYaml $context }}
+{{- end }}
+
+{{/* That of the agent, which may look at kubelet's process if logins go into its config.json. */}}
+{{- define "berth.agentSecurityContext" -}}
+{{- $context := include "berth.securityContext" . | fromYaml }}
+{{- if .Values.kubeletConfigJSON.enabled }}
+{{- $capabilities := default dict $context.capabilities }}
+{{- $add := append (default list $capabilities.add) "SYS_PTRACE" | uniq }}
+{{- $context = set $context "capabilities" (set $capabilities "add" $add) }}
+{{- $context = set $context "appArmorProfile" (dict "type" "Unconfined") }}
 {{- end }}
 {{- toYaml $context }}
 {{- end }}

@@ -7,6 +7,7 @@ import (
 
 	authentication "k8s.io/api/authentication/v1"
 	core "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/credentialprovider"
 	"k8s.io/kubernetes/pkg/credentialprovider/plugin"
 )
 
@@ -19,6 +20,10 @@ func register(config, binDir string) error {
 			return nil, errNoAPIServer
 		},
 		func(string, string) (*core.ServiceAccount, error) { return nil, errNoAPIServer })
+}
+
+func defaultKeyring() credentialprovider.DockerKeyring {
+	return credentialprovider.NewDefaultDockerKeyring()
 }
 
 func lookup(repository string) []credential {

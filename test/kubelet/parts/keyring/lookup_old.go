@@ -14,6 +14,10 @@ func register(config, binDir string) error {
 	return plugin.RegisterCredentialProviderPlugins(config, binDir)
 }
 
+func defaultKeyring() credentialprovider.DockerKeyring {
+	return credentialprovider.NewDockerKeyring()
+}
+
 func lookup(repository string) []credential {
 	found, _ := credentialprovider.NewDockerKeyring().Lookup(repository)
 	all := []credential{}

@@ -3,6 +3,10 @@
 // was built with.
 //
 //	keyring CONFIG BIN-DIR
+//	keyring -logins TREE [-dir DIRECTORY] ROOT-DIR
+//
+// The second form reads the node's own logins instead, as a kubelet with ROOT-DIR whose root is TREE
+// and whose working directory is DIRECTORY. It first prints how long it keeps them.
 //
 // Each line of standard input is an image as in a pod; for each it prints one line of JSON, an
 // [answer]. One process is one kubelet: it caches answers as long as the provider allows. Standard
@@ -38,22 +42,44 @@ const refused = 3
 
 func main() {
 	klog.InitFlags(nil)
+	tree := flag.String("logins", "", "read the node's own logins, in this tree")
+	dir := flag.String("dir", "/", "the working directory in the tree")
 	flag.Parse()
+	if *tree != "" && flag.NArg() == 1 {
+		if err := logins(*tree, *dir, flag.Arg(0)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if flag.NArg() != 2 {
-		fmt.Fprintln(os.Stderr, "usage: keyring CONFIG BIN-DIR")
+		fmt.Fprintln(os.Stderr, "usage: keyring CONFIG BIN-DIR, or keyring -logins TREE ROOT-DIR")
 		os.Exit(2)
 	}
 	if err := register(flag.Arg(0), flag.Arg(1)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(refused)
 	}
-	if err := serve(os.Stdin, os.Stdout); err != nil {
+	if err := serve(os.Stdin, os.Stdout, lookup); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func serve(images io.Reader, answers io.Writer) error {
+func logins(tree, dir, rootDir string) error {
+	if err := enter(tree, dir); err != nil {
+		return err
+	}
+	keyring := nodeLogins(rootDir)
+	kept, err := lifetime(keyring)
+	if err != nil {
+		return err
+	}
+	fmt.Println(kept)
+	return serve(os.Stdin, os.Stdout, nodeLookup(keyring))
+}
+
+func serve(images io.Reader, answers io.Writer, lookup func(string) []credential) error {
 	lines := bufio.NewScanner(images)
 	out := json.NewEncoder(answers)
 	for lines.Scan() {
