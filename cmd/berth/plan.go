@@ -11,10 +11,12 @@ import (
 )
 
 func newPlan(o *options) *cobra.Command {
-	return &cobra.Command{
+	var noProbe bool
+	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
 		Long: `Show what apply would change, as a diff with secrets masked. Nothing is written.
+Registries about whose logins nothing is known are asked, as apply asks them.
 
 Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
@@ -25,6 +27,7 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 				return &codeError{exitUsage, err}
 			}
 			defer m.Close()
+			setProbe(m, noProbe)
 			plan, err := m.Plan(cmd.Context(), cfg)
 			if err != nil {
 				return &codeError{exitUsage, err}
@@ -38,6 +41,8 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 			return nil
 		},
 	}
+	probeFlag(cmd, &noProbe)
+	return cmd
 }
 
 func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {

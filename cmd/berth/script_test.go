@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// No script may reach the metadata service of this machine.
 			env.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+			noInternet(env.Setenv)
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			return nil
 		},
@@ -46,6 +47,14 @@ func TestScripts(t *testing.T) {
 			"damage":   damage,
 		},
 	})
+}
+
+// noInternet lets commands reach this machine alone: their proxy refuses every connection.
+func noInternet(setenv func(name, value string)) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		setenv(name, "http://127.0.0.1:1")
+	}
+	setenv("NO_PROXY", "127.0.0.1,localhost,::1")
 }
 
 // aws role|keys|denied starts a fake AWS for the script that knows an instance profile, static

@@ -14,7 +14,9 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/nodefs"
+	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/node/trace"
 )
@@ -123,6 +125,15 @@ func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Conf
 			return m.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
 		},
 	}
+	if cfg != nil {
+		learned, err := m.Learned()
+		if err != nil {
+			return nil, err
+		}
+		t.CheckRealm = func(u hostsconf.URL, server string) error {
+			return desired.CheckRealm(cfg, learned.Facts, u, server)
+		}
+	}
 	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	return t, nil
 }
@@ -149,6 +160,9 @@ func printTrace(w io.Writer, r trace.Report) error {
 		line("", "  login     %s", credentialText(h.Credential))
 		if len(h.Headers) > 0 {
 			line("", "  headers   %s", strings.Join(h.Headers, ", "))
+		}
+		if h.TokenLogin != "" {
+			line("", "  tokens    of %s, which gets %s", h.TokenServer, h.TokenLogin)
 		}
 		line("", "  resolve   %s", probeText(h.Resolve))
 		line("", "  manifest  %s", probeText(h.Content))

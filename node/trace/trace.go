@@ -32,6 +32,9 @@ type Tracer struct {
 	// ResolveOnly ends after each host was asked for the digest: enough to see who refuses the
 	// login.
 	ResolveOnly bool
+	// CheckRealm returns an error if the login for a host must not be sent to a token server, as
+	// realm.Parse returns it; see desired.CheckRealm. nil: no config lists token servers.
+	CheckRealm func(u hostsconf.URL, server string) error
 	// Roots are trusted instead of the certificates of the system.
 	Roots *x509.CertPool
 
@@ -104,6 +107,9 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 		resolve(ctx, &r, img, probers)
 	} else {
 		follow(ctx, &r, img, probers)
+	}
+	for i := range r.Hosts {
+		t.tokenServer(&r, &r.Hosts[i], hosts[i])
 	}
 	r.Verdict = verdictOf(&r)
 	if ctx.Err() != nil {
