@@ -18,6 +18,14 @@ import (
 var update = flag.Bool("update", false, "write what the scripts expect anew")
 
 func TestMain(m *testing.M) {
+	noInternet(func(name, value string) {
+		if _, set := os.LookupEnv(name); set {
+			return // this is a command of a script
+		}
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	})
 	testscript.Main(m, map[string]func(){
 		"berth": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
@@ -51,10 +59,10 @@ func TestScripts(t *testing.T) {
 
 // noInternet lets commands reach this machine alone: their proxy refuses every connection.
 func noInternet(setenv func(name, value string)) {
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+	for _, name := range []string{"http_proxy", "https_proxy"} {
 		setenv(name, "http://127.0.0.1:1")
 	}
-	setenv("NO_PROXY", "127.0.0.1,localhost,::1")
+	setenv("no_proxy", "127.0.0.1,localhost,::1")
 }
 
 // aws role|keys|denied starts a fake AWS for the script that knows an instance profile, static
