@@ -169,7 +169,9 @@ func TestTokenServerChanges(t *testing.T) {
 		n.eventually("the listed server gets the header", func() bool { return header(true) && alarm() == "" })
 		n.write("etc/config.yaml", text(""))
 		registry.names(own)
-		n.eventually("the header is back", func() bool { return header(true) && alarm() == "" && n.agent.Snapshot().Mirrors[0].Endpoints[0].TokenServer == own })
+		n.eventually("the header is back", func() bool {
+			return header(true) && alarm() == "" && n.agent.Snapshot().Mirrors[0].Endpoints[0].TokenServer == own
+		})
 	}
 }
 

@@ -45,7 +45,7 @@ type Target struct {
 	Channel  Channel        // of the login; zero without one
 	// TokenRealms are the hosts of token servers that the config lists for it.
 	TokenRealms []string
-	Server   bool           // the upstream itself, after its mirrors
+	Server      bool // the upstream itself, after its mirrors
 }
 
 // target is the registry at an endpoint or an upstream of the config.
