@@ -44,6 +44,8 @@ type Host struct {
 	TokenServer string `json:"tokenServer,omitempty"`
 	// TokenLogin says which login the token server gets.
 	TokenLogin string `json:"tokenLogin,omitempty"`
+
+	passed bool // kubelet passes a login for it, beside a header too
 }
 
 // Credential is the login that a host gets.

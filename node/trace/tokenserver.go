@@ -31,7 +31,7 @@ func (t *Tracer) tokenServer(r *Report, h *Host, raw docker.RegistryHost) {
 	refused := t.checkRealm(raw, server)
 	c := h.Credential
 	switch {
-	case c.Channel == "provider":
+	case h.passed && (c.Channel != "header" || !t.Node.headerToRealm()):
 		h.TokenLogin = "the login that kubelet passes"
 	case c.Channel != "header":
 		h.TokenLogin = "no login"

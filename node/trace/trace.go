@@ -170,6 +170,7 @@ func (t *Tracer) probers(r *Report, img image, hosts []docker.RegistryHost, e cr
 			Itself:       h.Host == upstream,
 			Credential:   c,
 			Headers:      otherHeaders(h),
+			passed:       passed.username != "" || !passed.password.IsZero(),
 		}
 		all[i] = prober{
 			host: t.guarded(h, passed.username, passed.password.Reveal()), last: i == len(hosts)-1,

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/fakes/upstream"
@@ -174,20 +175,25 @@ func (n *tokenNode) traced(ref string) tokenTrace {
 	return reports[0]
 }
 
-// logins counts the logins at a token server so far: all, and those of containerd.
-func (n *tokenNode) logins(host string) (all, byContainerd int) {
+// logins counts the logins at a token server so far.
+func (n *tokenNode) logins(host string) int {
 	if n.tokens[host] == nil {
-		return 0, 0
+		return 0
 	}
-	agents := n.tokens[host].Logins()
-	return len(agents), len(slices.DeleteFunc(agents, func(a string) bool { return !strings.HasPrefix(a, "containerd/") }))
+	return len(n.tokens[host].Logins())
 }
 
-// pulled pulls and returns the host that served the layers, "" for none.
+// pulled pulls without a credential and returns the host that served the layers, "" for none.
 func (n *tokenNode) pulled(ref string, img sample.Image) string {
 	n.Helper()
+	return n.pulledAs(ref, nil, img)
+}
+
+// pulledAs is pulled with what kubelet passes.
+func (n *tokenNode) pulledAs(ref string, passed *containerd.Credential, img sample.Image) string {
+	n.Helper()
 	before := n.hub.blobs()
-	got, err := n.daemon.Pull(n.Context(), ref, nil)
+	got, err := n.daemon.Pull(n.Context(), ref, passed)
 	if err != nil {
 		return ""
 	}
