@@ -64,6 +64,9 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 		a.loadHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
+	if cfg.Health.Mode != config.HealthOff {
+		in.LoginPending = a.prober.LoginPending
+	}
 	states := in.Compute(cfg)
 	if err := a.setTokens(cfg, states.Containerd.ECRRegistries); err != nil {
 		return err
@@ -82,7 +85,7 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 	}
 	state := states.Containerd
 	a.setProber(cfg, state)
-	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending) {
+	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending || a.loginsPending(state)) {
 		return errWarmingUp
 	}
 	result, err := a.node.Converge(ctx, cfg, states, a.saveState)
@@ -138,6 +141,13 @@ func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 	return nil
 }
 
+// loginsPending reports whether some login is being probed for the first time.
+func (a *Agent) loginsPending(state *desired.State) bool {
+	return slices.ContainsFunc(state.Targets, func(t desired.Target) bool {
+		return !t.Try.IsZero() && a.prober.LoginPending(t.Host.URL)
+	})
+}
+
 // tokensPending reports whether some registry has neither a token nor an error that explains
 // why there is none.
 func (a *Agent) tokensPending(registries []ecr.Registry) bool {
@@ -159,9 +169,7 @@ func (a *Agent) tokensPending(registries []ecr.Registry) bool {
 func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
 	endpoints := make([]health.Endpoint, 0, len(state.Targets))
 	for _, t := range state.Targets {
-		endpoints = append(endpoints, health.Endpoint{
-			URL: t.Host.URL, TLS: t.Host.TLS.Material(), Header: t.Host.Header, Authorization: t.Try, Learn: !t.Try.IsZero(),
-		})
+		endpoints = append(endpoints, health.EndpointOf(t))
 	}
 	h := cfg.Health
 	a.prober.Set(health.Settings{

@@ -98,7 +98,11 @@ func setFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
 			e.Basic = status.BasicToken
 		}
 	}
-	e.LeftOut = t.Channel.Why
+	e.LeftOut = t.Channel.Reason()
+	e.TokenServer = t.Channel.TokenServer
+	if t.Channel.Untrusted {
+		e.Basic = status.BasicRefused
+	}
 	if f.WrongLogin {
 		e.Basic = status.BasicWrong
 	}

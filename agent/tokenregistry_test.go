@@ -3,6 +3,7 @@ package agent
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/berth-registry/berth/agent/status"
@@ -83,5 +84,138 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 				t.Errorf("auth: basic is not believed: %v\n%s", err, n.hosts("quay.io"))
 			}
 		})
+	}
+}
+
+// tokensAt is a registry that accepts only tokens and counts what is asked of it.
+type tokensAt struct {
+	mu             sync.Mutex
+	realm          string
+	probes, logins int // requests of the API root, and requests with a login
+}
+
+func (r *tokensAt) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q.URL.Path == "/v2/" {
+		r.probes++
+	}
+	if q.Header.Get("Authorization") != "" {
+		r.logins++
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="`+r.realm+`/token",service="x"`)
+	w.WriteHeader(http.StatusUnauthorized)
+}
+
+// names changes the token server, and returns how many probes were sent before.
+func (r *tokensAt) names(realm string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.realm = realm
+	return r.probes
+}
+
+func (r *tokensAt) probed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.probes
+}
+
+// If a registry names another token server, the next probe takes the header away, with an alarm that
+// names both. It returns when the config lists the new one, or when the registry names the old one
+// again.
+func TestTokenServerChanges(t *testing.T) {
+	n := newNode(t)
+	n.release = "2.4.2"
+	registry := &tokensAt{}
+	m := newMirror(t, nil)
+	m.handler = registry
+	own := "http://" + m.addr
+	registry.names(own)
+	text := func(listed string) string {
+		return mirrorsOf("quay.io", true, own) + "registries:\n- {host: \"" + m.addr +
+			"\", username: u, password: p, tokenRealms: [" + listed + "]}\n"
+	}
+	n.write("etc/config.yaml", text(""))
+	n.start()
+	header := func(want bool) bool {
+		body := n.hosts("quay.io")
+		return strings.Contains(body, m.addr) && strings.Contains(body, "Authorization") == want
+	}
+	alarm := func() string {
+		for _, a := range status.Alarms(n.agent.Snapshot()) {
+			if a.Name == "LoginRefused" {
+				return a.Message
+			}
+		}
+		return ""
+	}
+	n.eventually("the header is written", func() bool { return header(true) })
+	for _, other := range []struct{ realm, listed, why string }{
+		{"http://127.0.0.1:1", `"127.0.0.1:1"`, "http://127.0.0.1:1, and the registry named " + own + " before"},
+		{"https://auth.example", "auth.example", "https://auth.example, which is not of its domain, and the registry named"},
+	} {
+		began := registry.names(other.realm)
+		n.eventually("the header is gone", func() bool { return header(false) })
+		// One probe sees it; a second one may have begun before the file was written.
+		if rounds := registry.probed() - began; rounds > 2 {
+			t.Errorf("%s: the header is gone after %d probes", other.realm, rounds)
+		}
+		n.eventually("an alarm names both", func() bool { return strings.Contains(alarm(), other.why) })
+		if remedy := "tokenRealms: [" + `"` + strings.Trim(other.listed, `"`) + `"]`; !strings.Contains(alarm(), remedy) {
+			t.Errorf("the alarm does not say %s: %s", remedy, alarm())
+		}
+		n.write("etc/config.yaml", text(other.listed))
+		n.eventually("the listed server gets the header", func() bool { return header(true) && alarm() == "" })
+		n.write("etc/config.yaml", text(""))
+		registry.names(own)
+		n.eventually("the header is back", func() bool {
+			return header(true) && alarm() == "" && n.agent.Snapshot().Mirrors[0].Endpoints[0].TokenServer == own
+		})
+	}
+}
+
+// No file with a login is written before the agent has asked the registry which token server it
+// names.
+func TestHeaderWaitsForTheFirstProbe(t *testing.T) {
+	n := newNode(t)
+	n.release = "2.4.2"
+	registry := &tokensAt{realm: "https://evil.example"}
+	m, late := newMirror(t, nil), newMirror(t, nil)
+	m.handler, late.handler = registry, registry
+	with := func(addr string) string {
+		return "registries:\n- {host: \"" + addr + "\", username: u, password: p}\n"
+	}
+	n.write("etc/config.yaml", mirrorsOf("quay.io", true, "http://"+m.addr)+with(m.addr))
+	seen := make(chan string, 1)
+	stop := make(chan struct{})
+	go func() {
+		defer close(seen)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, dir := range []string{"quay.io", "ghcr.io"} {
+				if body := n.hosts(dir); strings.Contains(body, "Authorization") {
+					seen <- body
+					return
+				}
+			}
+		}
+	}()
+	n.start()
+	n.waitForHost("quay.io", m.addr, true)
+	// A login that is added later waits as well.
+	n.write("etc/config.yaml", mirrorsOf("ghcr.io", true, "http://"+late.addr)+with(late.addr))
+	n.waitForHost("ghcr.io", late.addr, true)
+	n.eventually("it is seen what the registry takes", func() bool {
+		mirrors := n.agent.Snapshot().Mirrors
+		return len(mirrors) > 0 && mirrors[0].Endpoints[0].Basic == status.BasicRefused && mirrors[0].Endpoints[0].TokenServer == "https://evil.example"
+	})
+	close(stop)
+	for body := range seen {
+		t.Errorf("a header was written:\n%s", body)
 	}
 }

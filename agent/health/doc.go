@@ -7,8 +7,8 @@
 // that containerd would use. [Prober.RestoreHealth] makes registries that an earlier Prober found
 // down start as down.
 //
-// For endpoints with a login the Prober also learns two facts, with a few requests every six hours:
-// whether the registry accepts Basic on a manifest path, and whether it redirects blobs to a host
+// For endpoints with a login the Prober also learns two facts, with a few requests every six hours,
+// or one every hour if the registry accepts only tokens: whether the registry accepts Basic on a manifest path, and whether it redirects blobs to a host
 // to which Go would carry the login. With [Prober.SetHub] it reads how many pulls Docker Hub still
 // allows.
 //

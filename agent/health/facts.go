@@ -39,8 +39,10 @@ func (p *Prober) RestoreFacts(facts []probestate.Fact) {
 		if !slices.Contains([]string{probestate.NoRedirect, probestate.OtherHost, probestate.OtherPort, probestate.Subdomain}, f.Redirect) {
 			f.Redirect, f.To = probestate.Unknown, ""
 		}
-		if server, err := realm.Parse(f.Realm); err != nil || server != f.Realm {
-			f.Realm = ""
+		for _, server := range []*string{&f.Realm, &f.RootRealm, &f.NotedRealm} {
+			if parsed, err := realm.Parse(*server); err != nil || parsed != *server {
+				*server = ""
+			}
 		}
 		p.facts[f.URL] = f
 	}

@@ -32,13 +32,14 @@ type loginProbe struct {
 	root, prefix  string // see split
 	header        http.Header
 	authorization redact.Secret
+	tokenRealms   []string
 	rootStatus    int // of the API root's answer to a probe, which has no login
 }
 
 func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {
 	lp := &loginProbe{
 		transport: rt, host: e.URL.Host, base: e.URL.Scheme + "://" + e.URL.Host,
-		header: http.Header{}, authorization: e.Authorization, rootStatus: rootStatus,
+		header: http.Header{}, authorization: e.Authorization, tokenRealms: e.TokenRealms, rootStatus: rootStatus,
 	}
 	lp.root, lp.prefix = split(e.URL)
 	for name, values := range e.Header {
@@ -115,7 +116,7 @@ func isTemporary(err error) bool {
 type reply struct {
 	status   int
 	schemes  map[string]bool // of the challenges, in lower case
-	realm    string          // the token server that a 401 names, see tokenServer
+	realm    string          // the token server that a 401 names, see masked
 	location string
 }
 
@@ -163,17 +164,17 @@ func (lp *loginProbe) ask(
 		location: resp.Header.Get("Location"),
 	}
 	if r.status == http.StatusUnauthorized {
-		r.realm = lp.tokenServer(resp.Header)
+		server, _ := realm.Named(resp.Header)
+		r.realm = lp.masked(server)
 	}
 	return r, nil
 }
 
-// tokenServer returns the token server that an answer names, "" for none. A foreign name that
-// repeats the login is masked.
-func (lp *loginProbe) tokenServer(answer http.Header) string {
-	server, named := realm.Named(answer)
+// masked returns a token server that the registry names, "" for none. A foreign name that repeats
+// the login is masked.
+func (lp *loginProbe) masked(server string) string {
 	scheme, _, _ := strings.Cut(lp.base, "://")
-	if !named || realm.Check(scheme, lp.host, server) == nil {
+	if server == "" || realm.Check(scheme, lp.host, server, lp.tokenRealms) == nil {
 		return server
 	}
 	for _, secret := range lp.secrets() {

@@ -11,6 +11,8 @@ import (
 const (
 	// learnInterval is the time between two attempts to learn about an endpoint, ±10 %.
 	learnInterval = 6 * time.Hour
+	// tokenInterval is the same for a registry that accepts only tokens, which costs one request.
+	tokenInterval = time.Hour
 	// After an error that may pass, the next attempts follow after firstRetry, then after twice as
 	// long each time, up to learnInterval.
 	firstRetry = time.Minute
@@ -47,7 +49,7 @@ func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 		if !ok {
 			l.login = fact.Login
 			if known && fact.Complete() && !fact.Time.After(now) {
-				l.next = fact.Time.Add(p.jitter(learnInterval))
+				l.next = fact.Time.Add(p.jitter(interval(fact)))
 			}
 			p.schedules[name] = l
 		}
@@ -56,6 +58,13 @@ func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 		}
 	}
 	return found
+}
+
+func interval(f probestate.Fact) time.Duration {
+	if f.Basic == probestate.Refused {
+		return tokenInterval
+	}
+	return learnInterval
 }
 
 // jitter returns d ±10 %.
@@ -74,9 +83,12 @@ func (l *schedule) plan(f probestate.Fact, all, temporary bool, jitter func(time
 		l.errors++
 		return
 	case all, f.Error != "":
-		l.next = f.Time.Add(jitter(learnInterval))
+		l.next = f.Time.Add(jitter(interval(f)))
 	default:
 		// Only the login was new, as ECR's is several times a day. Everything else keeps its time.
+		if next := f.Time.Add(jitter(interval(f))); next.Before(l.next) {
+			l.next = next
+		}
 	}
 	l.errors = 0
 }
@@ -94,20 +106,23 @@ func (p *Prober) learn(ctx context.Context, t *target, endpoints []Endpoint) {
 			return
 		case p.loginSlots <- struct{}{}:
 		}
-		p.learnOne(ctx, t, e)
+		p.learnOne(ctx, ctx, t, e)
 		<-p.loginSlots
 	}
 }
 
-func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
+// learnOne learns about one endpoint of t. asking limits its requests; what was learned before that
+// ended is kept, unless ctx has ended.
+func (p *Prober) learnOne(ctx, asking context.Context, t *target, e Endpoint) {
 	name := probestate.FactURL(e.URL)
 	p.mu.Lock()
-	lp := newLoginProbe(e, p.roundTripper(t), t.last.status)
+	root := t.last
+	lp := newLoginProbe(e, p.roundTripper(t), root.status)
 	before, l := p.facts[name], p.schedules[name]
 	p.mu.Unlock()
 
 	all := !time.Now().Before(l.next)
-	after, temporary := lp.probe(ctx, before, all)
+	after, temporary := lp.probe(asking, before, all)
 
 	p.mu.Lock()
 	if ctx.Err() != nil {
@@ -115,6 +130,10 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 		return
 	}
 	after.URL, after.Login, after.Time = name, p.login(e.Authorization), time.Now()
+	if root.namesRealm() {
+		after.RootRealm = lp.masked(root.realm)
+	}
+	after = after.Note(e.URL, e.TokenRealms)
 	l.plan(after, all, temporary, p.jitter)
 	p.facts[name], p.schedules[name] = after, l
 	p.mu.Unlock()

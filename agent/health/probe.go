@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/berth-registry/berth/internal/realm"
 )
 
 const (
@@ -23,6 +25,7 @@ type result struct {
 	status int // of the HTTP answer, 0 if there was none
 	reason Reason
 	err    string // for people; quotes nothing that the server sent
+	realm  string // the token server that a 401 names, "" for none
 	took   time.Duration
 }
 
@@ -61,7 +64,17 @@ func ask(ctx context.Context, rt http.RoundTripper, address string, limit time.D
 			return r
 		}
 	}
-	return result{status: resp.StatusCode}
+	r := result{status: resp.StatusCode}
+	if r.status == http.StatusUnauthorized {
+		r.realm, _ = realm.Named(resp.Header)
+	}
+	return r
+}
+
+// namesRealm reports whether the answer tells which token server clients without a login are sent
+// to, if any.
+func (r result) namesRealm() bool {
+	return r.status == http.StatusOK || r.status == http.StatusUnauthorized
 }
 
 func statusText(status int) string {

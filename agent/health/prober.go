@@ -23,6 +23,7 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/probestate"
 )
 
@@ -38,6 +39,17 @@ type Endpoint struct {
 	Authorization redact.Secret
 	// Learn: find out what the registry does with Authorization.
 	Learn bool
+	// TokenRealms are the hosts of token servers that may get the login, besides those that
+	// realm.Check allows.
+	TokenRealms []string
+}
+
+// EndpointOf returns the endpoint that a target of the desired state is.
+func EndpointOf(t desired.Target) Endpoint {
+	return Endpoint{
+		URL: t.Host.URL, TLS: t.Host.TLS.Material(), Header: t.Host.Header,
+		Authorization: t.Try, Learn: !t.Try.IsZero(), TokenRealms: t.TokenRealms,
+	}
 }
 
 // Settings are the health and proxy parts of a RegistryConfig.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // Status is the state of one registry. It holds no secret.
@@ -69,11 +70,15 @@ func (p *Prober) cost(t *target) float64 {
 	}
 	cost := perHour(p.settings.Interval)
 	for _, e := range t.loginEndpoints() {
-		requests := redirectRequests
-		if !isECR(e.URL.Host) {
+		requests, every := redirectRequests, learnInterval
+		switch {
+		case isECR(e.URL.Host):
+		case p.facts[probestate.FactURL(e.URL)].Basic == probestate.Refused:
+			requests, every = basicRequests, tokenInterval
+		default:
 			requests += basicRequests
 		}
-		cost += float64(requests) / learnInterval.Hours()
+		cost += float64(requests) / every.Hours()
 	}
 	return cost
 }

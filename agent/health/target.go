@@ -127,6 +127,7 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	}
 	changed := t.health.observe(r.healthy(), now, p.settings)
 	h := t.health
+	renamed := p.noteRootRealm(t, r)
 	var due []Endpoint
 	if r.healthy() && !t.learning {
 		due = p.dueLogins(t, now)
@@ -136,6 +137,12 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 
 	if changed {
 		p.report(ctx, t.key.String(), h, r)
+	}
+	for _, f := range renamed {
+		p.log.WarnContext(ctx, "registry names another token server", slog.String("url", f.URL),
+			slog.String("realm", f.RootRealm), slog.String("noted", f.NotedRealm))
+	}
+	if changed || len(renamed) > 0 {
 		p.changed()
 	}
 	return due

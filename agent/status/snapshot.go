@@ -166,9 +166,11 @@ type Endpoint struct {
 	Login string `json:"login,omitempty"`
 	Basic Basic  `json:"basic,omitempty"`
 	// LeftOut is why the login is in no header, or why a header may be useless.
-	LeftOut  string   `json:"leftOut,omitempty"`
-	Redirect Redirect `json:"redirect,omitempty"`
-	Note     string   `json:"note,omitempty"` // other information for an operator
+	LeftOut string `json:"leftOut,omitempty"`
+	// TokenServer is the scheme and host of the token server that the registry names.
+	TokenServer string   `json:"tokenServer,omitempty"`
+	Redirect    Redirect `json:"redirect,omitempty"`
+	Note        string   `json:"note,omitempty"` // other information for an operator
 }
 
 // State is what the prober knows about an endpoint.

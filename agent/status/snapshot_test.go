@@ -126,7 +126,7 @@ func TestSnapshotHoldsPlainValues(t *testing.T) {
 	names := []string{
 		"Alarm.Doc", "Alarm.Message", "Alarm.Name", "Alarm.Severity", "Alarm.Subject", "Config.Path", "ConfigJSON.Hosts", "ConfigJSON.Path",
 		"Containerd.ConfigPath", "Containerd.Reads", "Containerd.Version", "Docker.CertsDir", "Docker.Reads", "Docker.Version", "Endpoint.Basic", "Endpoint.Login",
-		"Endpoint.Redirect", "Endpoint.State", "Endpoint.URL", "FileNote.Path", "Mirror.Directory", "Mirror.Fallback", "Mirror.Upstream",
+		"Endpoint.Redirect", "Endpoint.State", "Endpoint.TokenServer", "Endpoint.URL", "FileNote.Path", "Mirror.Directory", "Mirror.Fallback", "Mirror.Upstream",
 		"Snapshot.Node", "Snapshot.Phase", "Snapshot.Version", "Token.Hosts", "Token.Identity", "Token.Region", "Token.Service", "Token.Source",
 	}
 	doc, err := os.ReadFile("doc.go")

@@ -12,14 +12,19 @@ import (
 )
 
 func newApply(o *options) *cobra.Command {
-	return &cobra.Command{
+	var noProbe bool
+	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Write what the config says, once",
 		Long: `Write the hosts.toml files that the config asks for. containerd reads them before
 its next pull; nothing has to be restarted.
 
 Files that Berth did not write are left alone and reported, unless the config
-says containerd.onConflict: adopt.`,
+says containerd.onConflict: adopt.
+
+A registry with a login is asked whether it accepts the login with each request
+or names a token server, unless that is known or an agent runs. Each gets its own
+login alone. This takes at most 8 seconds; --no-probe leaves it out.`,
 		Example: "  berth apply\n  berth apply -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,6 +33,7 @@ says containerd.onConflict: adopt.`,
 				return err
 			}
 			defer n.Close()
+			setProbe(n, noProbe)
 			result, failed := n.Apply(cmd.Context(), cfg, o.logger(cmd.ErrOrStderr()))
 			summary := result.Summary()
 			w := cmd.OutOrStdout()
@@ -55,6 +61,8 @@ says containerd.onConflict: adopt.`,
 			return errors.Join(failed, summary.WriteNotes(w, closing), unfinished(summary))
 		},
 	}
+	probeFlag(cmd, &noProbe)
+	return cmd
 }
 
 func printSaved(w io.Writer, r managedfile.Report) {

@@ -10,10 +10,12 @@ import (
 )
 
 func newPlan(o *options) *cobra.Command {
-	return &cobra.Command{
+	var noProbe bool
+	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
 		Long: `Show what apply would change, as a diff with secrets masked. Nothing is written.
+Registries about whose logins nothing is known are asked, as apply asks them.
 
 Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
@@ -24,6 +26,7 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 				return &codeError{exitUsage, err}
 			}
 			defer n.Close()
+			setProbe(n, noProbe)
 			plan, err := n.Plan(cmd.Context(), cfg)
 			if err != nil {
 				return &codeError{exitUsage, err}
@@ -37,6 +40,8 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 			return nil
 		},
 	}
+	probeFlag(cmd, &noProbe)
+	return cmd
 }
 
 func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {

@@ -18,6 +18,14 @@ import (
 var update = flag.Bool("update", false, "write what the scripts expect anew")
 
 func TestMain(m *testing.M) {
+	noInternet(func(name, value string) {
+		if _, set := os.LookupEnv(name); set {
+			return // this is a command of a script
+		}
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	})
 	testscript.Main(m, map[string]func(){
 		"berth": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
@@ -33,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// No script may reach the metadata service of this machine.
 			env.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+			noInternet(env.Setenv)
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			return nil
 		},
@@ -46,6 +55,14 @@ func TestScripts(t *testing.T) {
 			"damage":   damage,
 		},
 	})
+}
+
+// noInternet lets commands reach this machine alone: their proxy refuses every connection.
+func noInternet(setenv func(name, value string)) {
+	for _, name := range []string{"http_proxy", "https_proxy"} {
+		setenv(name, "http://127.0.0.1:1")
+	}
+	setenv("no_proxy", "127.0.0.1,localhost,::1")
 }
 
 // aws role|keys|denied starts a fake AWS for the script that knows an instance profile, static

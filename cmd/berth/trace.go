@@ -10,7 +10,9 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/nodefs"
+	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/node/trace"
 )
@@ -124,6 +126,15 @@ func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Conf
 		return nil, err
 	}
 	t.ConfigJSON = trace.KubeletFile(n.Root, file)
+	if cfg != nil {
+		learned, err := n.Learned()
+		if err != nil {
+			return nil, err
+		}
+		t.CheckRealm = func(u hostsconf.URL, server string) error {
+			return desired.CheckRealm(cfg, learned.Facts, u, server)
+		}
+	}
 	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	return t, nil
 }

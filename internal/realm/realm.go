@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
@@ -73,21 +74,41 @@ func Parse(realm string) (server string, err error) {
 
 // Check returns an error if a login for the registry at scheme://host must not be sent to a token
 // server; nil allows it. server is a result of [Parse]. Allowed over https are the registry's own
-// host on any port, a host of the same registered domain, and the server from [Known]. The
-// registry's own host is also allowed over http if the registry itself is asked over http.
-func Check(scheme, host, server string) error {
+// host on any port, a host of the same registered domain, the server from [Known], and the hosts
+// that the config lists. The registry's own host and the listed ones are also allowed over http if
+// the registry itself is asked over http.
+func Check(scheme, host, server string, listed []string) error {
 	if s, ok := Known(host); ok && s == server {
 		return nil
 	}
 	s, asked, _ := strings.Cut(server, "://")
 	mine, theirs := strings.ToLower(hostport.Host(host)), hostport.Host(asked)
+	named := Listed(server, listed)
 	switch {
-	case mine != theirs && !sameDomain(mine, theirs):
+	case !named && mine != theirs && !sameDomain(mine, theirs):
 		return ErrForeign
-	case s != "https" && (scheme == "https" || mine != theirs):
+	case s != "https" && (scheme == "https" || !named && mine != theirs):
 		return ErrPlainHTTP
 	}
 	return nil
+}
+
+// Listed reports whether a list of hosts[:port] names a token server. The port must be the same;
+// none is the default port of the server's scheme.
+func Listed(server string, listed []string) bool {
+	scheme, asked, _ := strings.Cut(server, "://")
+	return slices.ContainsFunc(listed, func(host string) bool {
+		return hostport.TrimDefaultPort(host, scheme) == asked
+	})
+}
+
+// Replaces reports whether a token server may take the place of another one that the registry at
+// scheme://host named before, without an operator's consent: it is the registry itself, which has
+// the login anyway, the server from [Known], or listed.
+func Replaces(scheme, host, server string, listed []string) bool {
+	known, _ := Known(host)
+	self := scheme + "://" + hostport.TrimDefaultPort(strings.ToLower(host), scheme)
+	return server == self || server == known || Listed(server, listed)
 }
 
 // sameDomain reports whether two names have the same registered domain. IP addresses have none.

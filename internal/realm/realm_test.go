@@ -43,7 +43,7 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(c.realm, err)
 		}
-		if got := Check(c.scheme, c.host, server); !errors.Is(got, c.want) {
+		if got := Check(c.scheme, c.host, server, nil); !errors.Is(got, c.want) {
 			t.Errorf("%s://%s names %s: %v, want %v", c.scheme, c.host, server, got, c.want)
 		}
 	}
@@ -82,6 +82,60 @@ func TestNamed(t *testing.T) {
 		got, ok := Named(http.Header{"Www-Authenticate": c.challenges})
 		if got != c.want || ok != (c.want != "") {
 			t.Errorf("%q: %q, %t, want %q", c.challenges, got, ok, c.want)
+		}
+	}
+}
+
+// The hosts that the config lists are allowed as they are written, over https; over http only for a
+// registry that is itself asked over http.
+func TestListed(t *testing.T) {
+	for _, c := range []struct {
+		scheme, realm string
+		listed        string
+		want          error
+	}{
+		{"https", "https://auth.corp/token", "auth.corp", nil},
+		{"https", "https://auth.corp:443/token", "auth.corp", nil},
+		{"https", "https://auth.corp/token", "auth.corp:443", nil},
+		{"https", "https://auth.corp:8443/token", "auth.corp:8443", nil},
+		{"https", "https://auth.corp:8443/token", "auth.corp", ErrForeign},
+		{"https", "https://auth.corp/token", "auth.corp:8443", ErrForeign},
+		{"https", "https://auth.corp/token", "corp", ErrForeign},
+		{"https", "https://x.auth.corp/token", "auth.corp", ErrForeign},
+		{"https", "http://auth.corp/token", "auth.corp", ErrPlainHTTP},
+		{"https", "http://auth.corp:443/token", "auth.corp", ErrForeign},
+		{"http", "http://auth.corp/token", "auth.corp", nil},
+		{"http", "http://auth.corp:80/token", "auth.corp", nil},
+		{"http", "http://auth.corp:8080/token", "auth.corp", ErrForeign},
+		{"http", "https://auth.corp/token", "auth.corp", nil},
+		{"https", "https://10.0.0.7:5001/token", "10.0.0.7:5001", nil},
+		{"https", "https://[2001:db8::1]/token", "[2001:db8::1]", nil},
+	} {
+		server, err := Parse(c.realm)
+		if err != nil {
+			t.Fatal(c.realm, err)
+		}
+		if got := Check(c.scheme, "registry.example.com", server, []string{"other.corp", c.listed}); !errors.Is(got, c.want) {
+			t.Errorf("%s names %s, listed %s: %v, want %v", c.scheme, server, c.listed, got, c.want)
+		}
+	}
+}
+
+func TestReplaces(t *testing.T) {
+	for _, c := range []struct {
+		host, server string
+		want         bool
+	}{
+		{"r.example.com", "https://r.example.com", true},
+		{"R.example.com:443", "https://r.example.com", true},
+		{"r.example.com", "https://r.example.com:8443", false},
+		{"r.example.com", "http://r.example.com", false},
+		{"r.example.com", "https://auth.example.com", false},
+		{"r.example.com", "https://listed.corp", true},
+		{"registry-1.docker.io", "https://auth.docker.io", true},
+	} {
+		if got := Replaces("https", c.host, c.server, []string{"listed.corp"}); got != c.want {
+			t.Errorf("%s, %s: %t", c.host, c.server, got)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func Directories(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice
 func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
 		certsDir:        cmp.Or(in.CertsDir, cfg.Containerd.CertsDir),
-		registries:      make(map[string][]config.Registry, len(cfg.Registries)),
+		registries:      registriesByHost(cfg),
 		logins:          credprovider.NewLogins(cfg.Logins()),
 		ecrNames:        cfg.ECRNames(),
 		in:              in,
@@ -46,8 +46,6 @@ func Compute(cfg *config.Config, in Inputs) *State {
 		HeaderUncertain: map[hostsconf.URL]bool{},
 	}
 	for _, r := range cfg.Registries {
-		host, _ := credprovider.SplitHost(r.Host)
-		d.registries[host] = append(d.registries[host], r)
 		d.authBasic[r.Host] = r.Auth == config.AuthBasic
 	}
 	for _, m := range cfg.AllMirrors() {
@@ -115,7 +113,7 @@ type State struct {
 	// HeaderUncertain are the hosts with a header that some reader of the file may not log in with.
 	HeaderUncertain map[hostsconf.URL]bool
 	// unprobed are the hosts with a header whose login was not probed yet.
-	unprobed []string
+	unprobed []hostsconf.URL
 	// HealthPending is true if more endpoints may be withdrawn soon, see [Inputs.healthPending].
 	HealthPending bool
 }
@@ -138,14 +136,16 @@ func (d *State) addMirror(m config.Mirror) {
 		}
 		a := d.setTLSAndLogin(&host, u.Host, m.Upstream)
 		dir.Hosts = append(dir.Hosts, host)
-		d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: host, Try: a.try, Channel: a.channel})
+		d.Targets = append(d.Targets, d.target(m.Upstream, host, a))
 	}
 	var upstream *hostsconf.Host // the fallback, nil if there is none or each registry is its own
 	byDefault := false           // containerd's own defaults reach it
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
 		server, a := d.upstreamHost(m.Upstream)
 		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
-			d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: server, Try: a.try, Channel: a.channel, Server: true})
+			t := d.target(m.Upstream, server, a)
+			t.Server = true
+			d.Targets = append(d.Targets, t)
 		}
 		upstream, byDefault = &server, d.reachedByDefault(m.Upstream, server, a.try)
 	}
@@ -198,7 +198,7 @@ func (d *State) addDirectHosts(hosts []string) {
 		}
 		server, a := d.upstreamHost(host)
 		if !a.try.IsZero() {
-			d.Targets = append(d.Targets, Target{Host: server, Try: a.try, Channel: a.channel})
+			d.Targets = append(d.Targets, d.target("", server, a))
 		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {

@@ -62,7 +62,7 @@ mirrors:
   endpoints: [{url: ghcr.io/hub}]
 registries:
 - {host: ghcr.io, username: u, password: p, auth: token}
-`, Docker{}, []string{"docker.io: https://ghcr.io/v2/hub+ | https://registry-1.docker.io (push)"}, []string{"auth: token: run docker login"}},
+`, Docker{}, []string{"docker.io: https://ghcr.io/v2/hub+ | https://registry-1.docker.io (push)"}, []string{"auth: token; run docker login"}},
 		"one mirror for Docker Hub, with a login, beside registry-mirrors": {hub + "  upstreamFallback: false\n" + `
 registries:
 - {host: harbor.corp, username: u, password: p}

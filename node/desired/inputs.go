@@ -22,12 +22,19 @@ type Inputs struct {
 	Readers Readers
 	// Learned is how registries answered to a login, as far as they were probed.
 	Learned []probestate.Fact
+	// LoginPending reports whether the first probe of the login for an address has not ended; its
+	// header waits for that. nil if none is.
+	LoginPending func(hostsconf.URL) bool
 }
 
 // channel decides how a login for u travels, see [channelOf].
-func (in Inputs) channel(u hostsconf.URL, auth config.Auth) Channel {
-	fact, _ := probestate.ParseFact(in.Learned, u)
-	return channelOf(u, auth, in.Readers, fact)
+func (d *State) channel(u hostsconf.URL, auth config.Auth) Channel {
+	fact, _ := probestate.ParseFact(d.in.Learned, u)
+	c := channelOf(u, auth, tokenRealms(d.registries, u), d.in.Readers, fact)
+	if c.Unprobed && d.in.LoginPending != nil && d.in.LoginPending(u) {
+		return Channel{Why: "it is being probed"}
+	}
+	return c
 }
 
 // Target is a registry that the prober asks.
@@ -36,7 +43,14 @@ type Target struct {
 	Host     hostsconf.Host // as configured
 	Try      redact.Secret  // the header to probe, zero for none
 	Channel  Channel        // of the login; zero without one
-	Server   bool           // the upstream itself, after its mirrors
+	// TokenRealms are the hosts of token servers that the config lists for it.
+	TokenRealms []string
+	Server      bool // the upstream itself, after its mirrors
+}
+
+// target is the registry at an endpoint or an upstream of the config.
+func (d *State) target(upstream string, h hostsconf.Host, a access) Target {
+	return Target{Upstream: upstream, Host: h, Try: a.try, Channel: a.channel, TokenRealms: tokenRealms(d.registries, h.URL)}
 }
 
 // Headers are the Authorization headers of ECR registries, by host[:port] as in the config.

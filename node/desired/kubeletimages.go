@@ -73,5 +73,5 @@ func (d *State) headerServes(l credprovider.Login) bool {
 		auth = config.AuthBasic
 	}
 	reach, _ := d.reach(l.Host, "", "https")
-	return d.in.channel(hostsconf.UpstreamURL(l.Host, reach.PlainHTTP), auth).Serves
+	return d.channel(hostsconf.UpstreamURL(l.Host, reach.PlainHTTP), auth).Serves
 }

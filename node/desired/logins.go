@@ -40,9 +40,9 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 		}
 		return d.headerAccess(u, "the ECR token", subject, config.AuthAuto, header)
 	case login.Token:
-		c := d.in.channel(u, config.AuthToken)
+		c := d.channel(u, config.AuthToken)
 		if name != subject {
-			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.Why)
+			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.Reason())
 		}
 		return access{channel: c}
 	case hostport.Exposed(u.Scheme, u.Host) && !allowPlain:
@@ -59,19 +59,19 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 
 // headerAccess decides whether hosts.toml carries a header for u; what names the login in notices.
 func (d *State) headerAccess(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
-	a := access{channel: d.in.channel(u, auth)}
+	a := access{channel: d.channel(u, auth)}
 	if auth != config.AuthBasic {
 		a.try = header
 	}
 	switch c := a.channel; {
 	case !c.Header:
-		d.notice(subject, "%s is not written for %s: %s", what, u, c.Why)
+		d.notice(subject, "%s is not written for %s: %s", what, u, c.Reason())
 		return a
 	case !c.Serves:
 		d.HeaderUncertain[u] = true
-		d.notice(subject, "%s is written for %s and may have no effect: %s; the release of containerd is unknown", what, u, c.Why)
-	case c.Unprobed && !slices.Contains(d.unprobed, u.String()):
-		d.unprobed = append(d.unprobed, u.String())
+		d.notice(subject, "%s is written for %s and may have no effect: %s; the release of containerd is unknown", what, u, c.Reason())
+	case c.Unprobed && !slices.Contains(d.unprobed, u):
+		d.unprobed = append(d.unprobed, u)
 	}
 	a.header = header
 	return a

@@ -44,6 +44,7 @@ func (e *examination) docker(ctx context.Context) {
 		e.add(name, Warn, fmt.Sprintf("%s: whether it reads hosts.toml files is not known: %s", what, why), "start Docker, or run this where its socket is ("+d.Socket+")")
 	}
 	if reads == node.Reads && mode != config.DockerOff {
+		e.dockerReads = true
 		e.dockerSettings(name, d)
 	}
 }

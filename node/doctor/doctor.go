@@ -69,6 +69,7 @@ func Examine(ctx context.Context, p Input) []Finding {
 	e.containerd(ctx)
 	e.hosts()
 	e.docker(ctx)
+	e.tokenServers()
 	e.permissions()
 	e.configJSON(ctx)
 	e.kubelet(ctx)
@@ -94,13 +95,14 @@ func Worst(findings []Finding) Level {
 // examination collects the findings.
 type examination struct {
 	Input
-	findings   []Finding
-	engine     node.Containerd
-	certsDir   string // the examined directory, a path on the node
-	inputs     desired.Inputs
-	notRead    bool     // containerd does not read it
-	fileLogins []string // hosts whose login is in kubelet's own config.json
-	haveTokens bool     // each ECR registry of the config has a token
+	findings    []Finding
+	engine      node.Containerd
+	certsDir    string // the examined directory, a path on the node
+	inputs      desired.Inputs
+	notRead     bool     // containerd does not read it
+	dockerReads bool     // Docker reads the files that Berth writes for it
+	fileLogins  []string // hosts whose login is in kubelet's own config.json
+	haveTokens  bool     // each ECR registry of the config has a token
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {

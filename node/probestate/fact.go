@@ -1,9 +1,11 @@
 package probestate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/realm"
 )
 
 // The values of [Fact.Basic] and [Fact.Redirect].
@@ -41,6 +43,12 @@ type Fact struct {
 	// Realm is the token server that the registry named in its answer to a request with the
 	// login: scheme://host as realm.Parse returns it, "" for none.
 	Realm string `json:"realm,omitempty"`
+	// RootRealm is the token server that the API root names to a request without a login. The
+	// health probe sees it, so a change is noticed within a probe interval.
+	RootRealm string `json:"rootRealm,omitempty"`
+	// NotedRealm is the token server that was allowed last. Another one gets no login before an
+	// operator lists it, unless realm.Replaces allows it.
+	NotedRealm string `json:"notedRealm,omitempty"`
 	// To is the host:port that blobs come from if it has the registry's own name, else "".
 	To string `json:"to,omitempty"`
 	// WrongLogin is true if the registry refuses the login itself.
@@ -57,6 +65,28 @@ func (f Fact) Leaks() bool { return f.Redirect == OtherPort || f.Redirect == Sub
 // Complete reports whether the last probe answered everything. A fact of an earlier version
 // about a registry that accepts only tokens lacks the token server.
 func (f Fact) Complete() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
+
+// Realms returns the token servers that the registry names to clients with this login. If Basic is
+// accepted, the one of the API root is not asked.
+func (f Fact) Realms() []string {
+	servers := []string{f.Realm}
+	if f.Basic == Refused && f.RootRealm != f.Realm {
+		servers = append(servers, f.RootRealm)
+	}
+	return slices.DeleteFunc(servers, func(s string) bool { return s == "" })
+}
+
+// Note returns f with the token server noted, if the registry at u may use it. listed are the hosts
+// of token servers that the config allows.
+func (f Fact) Note(u hostsconf.URL, listed []string) Fact {
+	if f.Realm == "" || realm.Check(u.Scheme, u.Host, f.Realm, listed) != nil {
+		return f
+	}
+	if f.NotedRealm == "" || realm.Replaces(u.Scheme, u.Host, f.Realm, listed) {
+		f.NotedRealm = f.Realm
+	}
+	return f
+}
 
 // FactURL is the name of an endpoint in facts: scheme, host and the path of its API.
 func FactURL(u hostsconf.URL) string { return u.Scheme + "://" + u.Host + u.APIPath() }

@@ -23,12 +23,12 @@ type Result struct {
 	Rules  bool // the credential provider's rules were updated
 }
 
-// Apply makes the node as cfg says, once: it gets the tokens that headers need, and writes
-// certs.d and the rules of the credential provider. The error joins all that failed, each file
+// Apply makes the node as cfg says, once: it gets the tokens that headers need, asks registries what
+// they do with a login if [Node.ProbeLogins] is set, and writes certs.d and the rules of the credential provider. The error joins all that failed, each file
 // by name, and a [TokenError] for each registry without a token; everything else is still
 // written. Conflicts are in the result, they are no error.
 func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
-	learned, err := n.Learned()
+	learned, probed, err := n.learned(ctx, cfg)
 	if err != nil {
 		return Result{}, err
 	}
@@ -45,7 +45,13 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 		}
 		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
 	}
-	result, err := n.Converge(ctx, cfg, in.Compute(cfg), nil)
+	var save func() error
+	if probed {
+		save = func() error { return n.saveLearned(learned) }
+	}
+	states := in.Compute(cfg)
+	result, err := n.Converge(ctx, cfg, states, save)
+	result.Plan.Notices = append(result.Plan.Notices, states.Containerd.UnprobedNotices()...)
 	return result, errors.Join(err, tokenErr)
 }
 

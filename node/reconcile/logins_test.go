@@ -1,12 +1,18 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/probestate"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
@@ -94,4 +100,66 @@ func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	if plan, err = m.Plan(t.Context(), cfg); err != nil || strings.Contains(strings.Join(plan.Summary().Notices, ""), "token server") {
 		t.Errorf("plan for 1.7 says %q (%v)", plan.Summary().Notices, err)
 	}
+}
+
+// plan and apply ask the same registries and come to the same result. Only apply remembers it. A
+// known registry, a recent answer, and a node with an agent are not asked.
+func TestPlanAndApplyProbeLogins(t *testing.T) {
+	m := open(t, t.TempDir())
+	nodetest.SetRelease(&m.Host, "2.4.2")
+	cfg := nodetest.ParseConfig(t, "registries: [{host: r.corp, username: u, password: p}, {host: ghcr.io, username: u, password: p}, {host: b.corp, username: u, password: p, auth: basic}]\n")
+	var asked []string
+	m.ProbeLogins = func(_ context.Context, _ *config.Config, targets []desired.Target, earlier probestate.SavedLogins) []probestate.Fact {
+		if len(earlier.Key) == 0 {
+			t.Error("no key")
+		}
+		for _, target := range targets {
+			asked = append(asked, target.Host.URL.String())
+		}
+		return []probestate.Fact{{URL: "https://r.corp/v2", Basic: probestate.Refused, Realm: "https://evil.example", Time: time.Now()}}
+	}
+	check := func(when string, notices []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(asked, want) {
+			t.Errorf("%s: asked were %q, want %q", when, asked, want)
+		}
+		if all := strings.Join(notices, "\n"); !strings.Contains(all, `https://evil.example, which is not of its domain; if that server may have the login, write tokenRealms: ["evil.example"]`) {
+			t.Errorf("%s: it says %q", when, all)
+		}
+		asked = nil
+	}
+	plan := func() []string {
+		t.Helper()
+		p, err := m.Plan(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Summary().Notices
+	}
+	check("plan", plan(), "https://r.corp")
+	check("plan again", plan(), "https://r.corp")
+	if m.HasPrivate(LearnedFile) {
+		t.Error("plan remembers")
+	}
+	result, err := m.Apply(t.Context(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("apply", result.Summary().Notices, "https://r.corp")
+	check("plan after apply", plan())
+	l, err := m.Learned()
+	if err != nil || len(l.Facts) != 1 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	l.Facts[0].Time = time.Now().Add(-factAge - time.Minute)
+	if err := m.saveLearned(l); err != nil {
+		t.Fatal(err)
+	}
+	check("plan with an old answer", plan(), "https://r.corp")
+	lock, err := nodefs.LockFile(t.Context(), m.Root, AgentLockFile, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	check("plan beside an agent", plan())
 }

@@ -32,6 +32,10 @@ type Node struct {
 	// lockTimeout is how long the lock is waited for.
 	lockTimeout time.Duration
 
+	// ProbeLogins asks registries what they do with their logins, for [Node.Plan] and [Node.Apply];
+	// nil: none is asked.
+	ProbeLogins LoginProber
+
 	Host    nodes.Host // the same node, to find its containerd
 	running nodes.Running
 	docker  dockerCache

@@ -57,12 +57,13 @@ func (p Plan) Differs() bool {
 	return p.Rules || slices.ContainsFunc(p.Changes(), hostsconf.IsDifference)
 }
 
-// Plan computes the desired state and compares it with the node. It writes nothing and sends no
-// request to a network: a token that apply would get is a placeholder. While an agent runs, the plan is what
-// that agent would do: endpoints that it has withdrawn, and headers whose token it does not
-// get, are left out. The files to be written are verified with containerd's own reader.
+// Plan computes the desired state and compares it with the node. It writes nothing. A token that
+// apply would get is a placeholder; registries are asked what they do with a login, as apply asks
+// them, if [Node.ProbeLogins] is set. While an agent runs, the plan is what that agent would do:
+// endpoints that it has withdrawn, and headers whose token it does not get, are left out. The files
+// to be written are verified with containerd's own reader.
 func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
-	learned, err := n.Learned()
+	learned, _, err := n.learned(ctx, cfg)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -91,7 +92,7 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	plan.Notices = append(plan.Notices, states.Containerd.UnprobedNotice(in.Readers)...)
+	plan.Notices = append(plan.Notices, states.Containerd.UnprobedNotices()...)
 	switch {
 	case missing > 0 && in.Health != nil:
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing; its header is left out until the agent gets one; see \"berth status\""})

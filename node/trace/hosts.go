@@ -49,12 +49,11 @@ var (
 
 // realmError: a login would be sent to a token server that must not have it.
 type realmError struct {
-	server string
-	why    error // from realm.Check
+	why error // begins with the server
 }
 
 func (e *realmError) Error() string {
-	return fmt.Sprintf("it names the token server %s, which %v; containerd would send the login there, and this command does not", e.server, e.why)
+	return fmt.Sprintf("it names the token server %v; containerd would send the login there, and this command does not", e.why)
 }
 
 // guarded returns a host that records requests and keeps every login from other hosts. username and
@@ -70,7 +69,7 @@ func (t *Tracer) guarded(h docker.RegistryHost, username, password string) docke
 		secret = secret || t.Node.headerToRealm() && hostsconf.SecretHeader(name)
 	}
 	tokens := *h.Client
-	tokens.Transport = realmGuard{inner: recorder{inner: h.Client.Transport, token: true}, host: h, secret: secret}
+	tokens.Transport = realmGuard{inner: recorder{inner: h.Client.Transport, token: true}, check: func(server string) error { return t.checkRealm(h, server) }, secret: secret}
 	tokens.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	options := []docker.AuthorizerOpt{
 		docker.WithAuthClient(&tokens),
@@ -118,19 +117,23 @@ func checkRedirect(req *http.Request, via []*http.Request, own http.Header) erro
 // realmGuard is between the authorizer and a token server.
 type realmGuard struct {
 	inner  http.RoundTripper
-	host   docker.RegistryHost
-	secret bool // a login could be sent
+	check  func(server string) error // see Tracer.CheckRealm
+	secret bool                      // a login could be sent
 }
 
 func (g realmGuard) RoundTrip(req *http.Request) (*http.Response, error) {
-	server, why := realm.Parse(req.URL.String())
-	if why == nil {
-		why = realm.Check(g.host.Scheme, g.host.Host, server)
-	}
-	if !g.secret || why == nil {
+	if !g.secret {
 		return g.inner.RoundTrip(req)
 	}
-	err := &realmError{neterr.Line(req.URL.Scheme+"://"+req.URL.Host, maxForeign), why}
+	server, why := realm.Parse(req.URL.String())
+	if why == nil {
+		if why = g.check(server); why == nil {
+			return g.inner.RoundTrip(req)
+		}
+	} else {
+		why = fmt.Errorf("%s: %w", neterr.Line(req.URL.Scheme+"://"+req.URL.Host, maxForeign), why)
+	}
+	err := &realmError{why}
 	if t, ok := req.Context().Value(recordingKey{}).(*recording); ok {
 		t.exchanges = append(t.exchanges, exchange{host: req.URL.Host, token: true, err: err})
 	}

@@ -42,6 +42,10 @@ type Host struct {
 	// TokenServer (scheme and host) if it named one.
 	Challenges  bool   `json:"challenges,omitempty"`
 	TokenServer string `json:"tokenServer,omitempty"`
+	// TokenLogin says which login the token server gets.
+	TokenLogin string `json:"tokenLogin,omitempty"`
+
+	passed bool // kubelet passes a login for it, beside a header too
 }
 
 // Credential is the login that a host gets.

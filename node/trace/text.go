@@ -35,6 +35,9 @@ func (r Report) WriteText(w io.Writer, paint textdiff.Paint) error {
 		if len(h.Headers) > 0 {
 			line("", "  headers   %s", strings.Join(h.Headers, ", "))
 		}
+		if h.TokenLogin != "" {
+			line("", "  tokens    of %s, which gets %s", h.TokenServer, h.TokenLogin)
+		}
 		line("", "  resolve   %s", probeText(h.Resolve))
 		line("", "  manifest  %s", probeText(h.Content))
 		line("", "  layer     %s", probeText(h.Layer))

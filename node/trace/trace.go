@@ -36,6 +36,9 @@ type Tracer struct {
 	// ResolveOnly ends after each host was asked for the digest: enough to see who refuses the
 	// login.
 	ResolveOnly bool
+	// CheckRealm returns an error if the login for a host must not be sent to a token server, as
+	// realm.Parse returns it; see desired.CheckRealm. nil: no config lists token servers.
+	CheckRealm func(u hostsconf.URL, server string) error
 	// Roots are trusted instead of the certificates of the system.
 	Roots *x509.CertPool
 
@@ -111,6 +114,9 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	} else {
 		follow(ctx, &r, img, probers)
 	}
+	for i := range r.Hosts {
+		t.tokenServer(&r, &r.Hosts[i], hosts[i])
+	}
 	r.Verdict = verdictOf(&r)
 	if ctx.Err() != nil {
 		r.Verdict = Verdict{Text: "interrupted"}
@@ -180,6 +186,7 @@ func (t *Tracer) probers(r *Report, img image, hosts []docker.RegistryHost, e cr
 			Itself:       h.Host == upstream,
 			Credential:   c,
 			Headers:      otherHeaders(h),
+			passed:       passed.username != "" || !passed.password.IsZero(),
 		}
 		all[i] = prober{
 			host: t.guarded(h, passed.username, passed.password.Reveal()), last: i == len(hosts)-1,

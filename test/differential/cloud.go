@@ -56,7 +56,11 @@ func (c *clouds) close() { _ = errors.Join(c.serving.Close(), c.denying.Close())
 
 // env returns the environment of the programs. It inherits only PATH.
 func (c *clouds) env(which cloud, home string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C"}
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C",
+		// No registry of the configs is asked on the Internet.
+		"http_proxy=http://127.0.0.1:1", "https_proxy=http://127.0.0.1:1", "no_proxy=127.0.0.1,localhost,::1",
+	}
 	switch which {
 	case noCloud:
 		// No test may reach the metadata service of this machine.

@@ -50,15 +50,21 @@ type programs struct {
 // onEachContainerd runs the scenarios in order on a daemon of each version, the versions in
 // parallel.
 func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
-	if os.Geteuid() != 0 {
-		t.Fatal("containerd needs root: run make e2e as root")
-	}
 	set, err := parts.Locate(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	onContainerds(t, set, variants(set), p, scenarios)
+}
+
+// onContainerds is onEachContainerd for some versions.
+func onContainerds(t *testing.T, set parts.Set, all []variant, p programs, scenarios []scenario) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("containerd needs root: run make e2e as root")
+	}
 	pause := goBuild(t, "./test/sample/pause")
-	for _, v := range variants(set) {
+	for _, v := range all {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)

@@ -175,7 +175,9 @@ func (c *commands) exec(stdin, program string, args ...string) (stdout, stderr, 
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(c.t.Context(), filepath.Join(c.bin, program), args...)
 	// By default a program with the race detector waits for a second when it exits.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0",
+		// No registry of the configs is asked on the Internet.
+		"http_proxy=http://127.0.0.1:1", "https_proxy=http://127.0.0.1:1", "no_proxy=127.0.0.1,localhost,::1")
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -201,6 +201,7 @@ func (n node) command(program string, args ...string) *exec.Cmd {
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + n.root, "GORACE=" + os.Getenv("GORACE"),
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECR=http://127.0.0.1:1",
+		"http_proxy=http://127.0.0.1:1", "https_proxy=http://127.0.0.1:1",
 	}
 	return cmd
 }

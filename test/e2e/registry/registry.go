@@ -36,6 +36,9 @@ type Options struct {
 	Username, Password string  // htpasswd login with bcrypt; "" is none
 	CA                 *pki.CA // speak TLS with a certificate of this authority
 	ClientCA           *pki.CA // and require a client certificate of this one
+	// Tokens accepts only tokens of this server, whose address is Realm.
+	Tokens *TokenServer
+	Realm  string
 }
 
 // Registry is a running docker-registry.
@@ -114,6 +117,9 @@ func (r *Registry) start(ctx context.Context, program string, o Options) error {
 		return fmt.Errorf("docker-registry does not listen: %w\n%s", ctx.Err(), r.Log())
 	}
 	r.target = sample.Target{Host: r.addr, Transport: transport, Username: o.Username, Password: o.Password}
+	if o.Tokens != nil {
+		r.target.Transport = authorized{transport, o.Tokens}
+	}
 	return nil
 }
 
@@ -178,6 +184,11 @@ func (r *Registry) Push(ctx context.Context, reference string, img sample.Image)
 // Served returns the requests of containerd that were answered, oldest first. The log line of a
 // large answer may come a moment after its last byte.
 func (r *Registry) Served(ctx context.Context) ([]Request, error) {
+	return r.Answered(ctx, "containerd/")
+}
+
+// Answered is Served for the requests whose User-Agent begins with agent.
+func (r *Registry) Answered(ctx context.Context, agent string) ([]Request, error) {
 	if err := r.barrier(ctx); err != nil {
 		return nil, err
 	}
@@ -185,7 +196,7 @@ func (r *Registry) Served(ctx context.Context) ([]Request, error) {
 	defer r.mu.Unlock()
 	var requests []Request
 	for _, s := range r.answered {
-		if strings.HasPrefix(s.Agent, "containerd/") {
+		if strings.HasPrefix(s.Agent, agent) {
 			requests = append(requests, s)
 		}
 	}
@@ -306,6 +317,15 @@ func writeConfig(dir string, o Options) (string, error) {
 			return "", err
 		}
 		config["auth"] = object{"htpasswd": object{"realm": "e2e", "path": file}}
+	}
+	if o.Tokens != nil {
+		file := filepath.Join(dir, "issuers.crt")
+		if err := os.WriteFile(file, o.Tokens.ca.PEM(), 0o644); err != nil {
+			return "", err
+		}
+		config["auth"] = object{"token": object{
+			"realm": o.Realm, "service": tokenService, "issuer": tokenIssuer, "rootcertbundle": file,
+		}}
 	}
 	// JSON is YAML, and its quoting is correct for any path.
 	raw, err := json.MarshalIndent(config, "", "  ")
