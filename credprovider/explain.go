@@ -46,7 +46,7 @@ func (p *Provider) Explain(ctx context.Context, image string) (Explanation, erro
 	e := Explanation{Image: img}
 	var hosts []Host
 	e.Directory, hosts = p.Rules.hosts(img)
-	look := lookup{logins: NewLogins(p.Rules.Registries, p.Rules.DockerConfig), names: p.Rules.ECRNames}
+	look := p.Rules.lookup()
 	for _, h := range hosts {
 		e.Hosts = append(e.Hosts, p.explainHost(ctx, look.of(h, img.Repository), h))
 	}
@@ -64,6 +64,9 @@ func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) Hos
 	switch {
 	case o.login != nil:
 		e.Rule = "login " + o.login.Name()
+		if o.login.Username == TokenUser {
+			e.Rule = "identity token " + o.login.Name()
+		}
 		e.Username, e.Password = o.login.Username, o.login.Password
 	case o.ecr != nil:
 		e.Rule = ecrRule(*o.ecr)

@@ -17,7 +17,7 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 	registries, docker := cfg.Logins()
 	var images []string
 	for _, l := range slices.Concat(registries, docker) {
-		if l.Path != "" || !d.headerServes(l) {
+		if l.IsPassword() && (l.Path != "" || !d.headerServes(l)) {
 			images = append(images, l.Name())
 		}
 	}
