@@ -27,13 +27,15 @@ const certsDir = "etc/containerd/certs.d"
 
 // daemonFixture is one containerd that runs through all scenarios of a table. No scenario restarts it.
 type daemonFixture struct {
-	parts  parts.Set
-	berth  string // the berth binary, "" for tests that write hosts.toml themselves
-	pause  string // a static binary for the sandbox image
-	daemon *containerd.Daemon
-	proxy  *upstream.Proxy
-	root   string // berth's --root
-	older  bool   // containerd 1.x
+	parts parts.Set
+	berth string // the berth binary, "" for tests that write hosts.toml themselves
+	// provider is the credential provider, "" for tests that do not ask it.
+	provider string
+	pause    string // a static binary for the sandbox image
+	daemon   *containerd.Daemon
+	proxy    *upstream.Proxy
+	root     string // berth's --root
+	older    bool   // containerd 1.x
 }
 
 // scenario is one row of a table.
@@ -44,7 +46,7 @@ type scenario struct {
 
 // programs are the programs that a table needs besides the parts.
 type programs struct {
-	berth string
+	berth, provider string
 }
 
 // onEachContainerd runs the scenarios in order on a daemon of each version, the versions in
@@ -62,7 +64,7 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)
-			b.berth, b.pause = p.berth, pause
+			b.berth, b.provider, b.pause = p.berth, p.provider, pause
 			before := b.identity(t)
 			for _, row := range scenarios {
 				t.Run(row.name, func(t *testing.T) { row.run(newFixture(t, b)) })
