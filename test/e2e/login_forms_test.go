@@ -54,11 +54,12 @@ func keyOfLines(size int) string {
 func loginFormScenarios() []scenario {
 	var all []scenario
 	for _, form := range loginForms() {
-		all = append(all, scenario{form.name, func(s *fixture) {
-			s.basicForm(form)
-			s.registryForm(form)
-			s.tokenForm(form)
-		}})
+		all = append(all,
+			scenario{form.name, func(s *fixture) {
+				s.basicForm(form)
+				s.tokenForm(form)
+			}},
+			scenario{form.name + "-at-docker-registry", func(s *fixture) { s.registryForm(form) }})
 	}
 	return append(all,
 		scenario{"token-server", func(s *fixture) { s.tokenForm(loginForm{"token-server", "member", "dckr_pat_x"}) }},
@@ -158,13 +159,11 @@ func (s *fixture) tokenForm(form loginForm) {
 // formConfig is a registry with a login; its file ends in a line break.
 func (s *fixture) formConfig(host string, form loginForm) string {
 	s.Helper()
-	// 64 KiB is the limit of the file.
-	content := form.password + "\n"
 	username, err := json.Marshal(form.username)
 	if err != nil {
 		s.Fatal(err)
 	}
-	return fmt.Sprintf("registries:\n- host: %q\n  username: %s\n  passwordFile: %q\n", host, username, s.file("password", content))
+	return fmt.Sprintf("registries:\n- host: %q\n  username: %s\n  passwordFile: %q\n", host, username, s.file("password", form.password+"\n"))
 }
 
 // dockerConfig applies a docker config with one entry.

@@ -32,6 +32,7 @@ type fixture struct {
 	image         string // of the pod; it is in ECR
 	config        string // our configuration for kubelet: file or directory
 	env           []string
+	more          string // of the KubeletConfiguration
 	kubelet       *standalone.Kubelet
 	containerdLog int64
 }
@@ -126,27 +127,39 @@ func (s *fixture) startWith(binDir string) {
 		ProviderConfig: config,
 		ProviderBinDir: binDir,
 		Env:            s.env,
+		More:           s.more,
 	})
 	s.check(err)
-	s.check(s.kubelet.Run("app", fmt.Sprintf(`apiVersion: v1
+	s.pod("app")
+}
+
+// pod gives kubelet a pod of the image.
+func (s *fixture) pod(name string) {
+	s.Helper()
+	s.check(s.kubelet.Run(name, fmt.Sprintf(`apiVersion: v1
 kind: Pod
-metadata: {name: app, namespace: default}
+metadata: {name: %[1]s, namespace: default}
 spec:
   hostNetwork: true
   terminationGracePeriodSeconds: 0
   tolerations: [{operator: Exists}]
   containers:
-  - {name: app, image: %q, imagePullPolicy: IfNotPresent}
-`, s.image)))
+  - {name: %[1]s, image: %[2]q, imagePullPolicy: IfNotPresent}
+`, name, s.image)))
 }
 
-// runs waits until the pod's container runs.
+// runs waits until the container of the pod app runs.
 func (s *fixture) runs() {
+	s.Helper()
+	s.podRuns("app")
+}
+
+func (s *fixture) podRuns(name string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), podTime)
 	defer cancel()
 	for {
-		ok, err := s.running(ctx, "app")
+		ok, err := s.running(ctx, name)
 		s.check(err)
 		if ok {
 			return
