@@ -47,6 +47,7 @@ type scenario struct {
 // programs are the programs that a table needs besides the parts.
 type programs struct {
 	berth, provider string
+	between         bool // also on containerd 1.7
 }
 
 // onEachContainerd runs the scenarios in order on a daemon of each version, the versions in
@@ -60,7 +61,11 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 		t.Fatal(err)
 	}
 	pause := goBuild(t, "./test/sample/pause")
-	for _, v := range variants(set) {
+	all := variants(set)
+	if p.between {
+		all = append(all, variant{name: set.Between.Version, program: set.Between})
+	}
+	for _, v := range all {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)
@@ -129,7 +134,7 @@ func newDaemonFixture(t *testing.T, set parts.Set, v variant) *daemonFixture {
 	t.Cleanup(func() { must(t, daemon.Close()) })
 	return &daemonFixture{
 		parts: set, daemon: daemon, proxy: proxy, root: root,
-		older: v.program.Version == parts.Containerd1Version,
+		older: strings.HasPrefix(v.program.Version, "1."),
 	}
 }
 

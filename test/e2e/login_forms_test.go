@@ -21,7 +21,7 @@ import (
 // TestLoginForms pulls with each form of a login that docs/logins.md names, from registries that
 // take Basic and from registries with a token server.
 func TestLoginForms(t *testing.T) {
-	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider")}
+	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider"), between: true}
 	onEachContainerd(t, p, loginFormScenarios())
 }
 
