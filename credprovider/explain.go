@@ -2,6 +2,7 @@ package credprovider
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -59,13 +60,18 @@ func (p *Provider) Explain(ctx context.Context, image string) (Explanation, erro
 	return e, nil
 }
 
+// errIdentityToken is the reason why a host gets no identity token.
+var errIdentityToken = errors.New("containerd gets no identity token, neither from hosts.toml nor from kubelet; " +
+	"write username and passwordFile of an access token or a robot account under registries")
+
 func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) HostExplanation {
 	e := HostExplanation{Host: h}
 	switch {
 	case o.login != nil:
 		e.Rule = "login " + o.login.Name()
 		if o.login.Username == TokenUser {
-			e.Rule = "identity token " + o.login.Name()
+			e.Rule, e.Err = "identity token "+o.login.Name(), errIdentityToken
+			return e
 		}
 		e.Username, e.Password = o.login.Username, o.login.Password
 	case o.ecr != nil:

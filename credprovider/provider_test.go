@@ -301,6 +301,10 @@ func TestTokensAreNotPassed(t *testing.T) {
 	if c, err := p.Credential(t.Context(), "registry.corp/app", Pod{}); err != nil || c.Username != "robot" {
 		t.Errorf("a password beside them: %q, %v", c.Username, err)
 	}
+	e, err := p.Explain(t.Context(), "identity.corp/app")
+	if err != nil || len(e.Hosts) != 1 || e.Hosts[0].Err != errIdentityToken || !e.Hosts[0].Password.IsZero() {
+		t.Errorf("explained as %+v, %v", e, err)
+	}
 	c, err := p.ServerCredential(t.Context(), "identity.corp")
 	if err != nil || c.Username != TokenUser || c.Password != secret {
 		t.Errorf("docker gets %q, %v", c.Username, err)
