@@ -41,3 +41,26 @@ func TestPulledImageIsForEveryPod(t *testing.T) {
 
 // requests counts the requests that a registry got.
 func requests(d *upstream.Decoy) int { return len(d.Requests()) }
+
+// TestPreloadedImage: an image that kubelet did not pull is pulled again under AlwaysVerify alone,
+// and the header is enough for it.
+func TestPreloadedImage(t *testing.T) {
+	b := newDaemonFixture(t)
+	for policy, again := range map[string]bool{"NeverVerifyPreloadedImages": false, "AlwaysVerify": true} {
+		t.Run(policy, func(t *testing.T) {
+			s := newFixture(t, b, map[bool]string{false: "kept", true: "verified"}[again])
+			s.more = "imagePullCredentialsVerificationPolicy: " + policy + "\n"
+			s.config = config(s.T, "  - \"*.dkr.ecr.*.amazonaws.com\"\n", "  - other.corp\n")
+			s.apply("registries:\n- host: " + ecrHost + "\n")
+			if _, err := s.daemon.Pull(t.Context(), s.image, nil); err != nil {
+				t.Fatal(err)
+			}
+			before := requests(s.far)
+			s.start()
+			s.runs()
+			if after := requests(s.far); (after > before) != again {
+				t.Errorf("%d requests before the pod, %d after it; pulled again must be %t", before, after, again)
+			}
+		})
+	}
+}
