@@ -25,6 +25,9 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 // setHub sets whether the prober asks Docker Hub how many pulls are left.
 func (a *Agent) setHub(cfg *config.Config) {
 	login, ok := credprovider.NewLogins(cfg.Logins()).For(dockerhub.Name, "https", "")
+	if !login.IsPassword() {
+		login = credprovider.Login{}
+	}
 	a.prober.SetHub(usesDockerHub(cfg, ok), login.Username, login.Password)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
@@ -58,7 +59,11 @@ func (c *checker) login(s *location, r *Registry) {
 		c.refuse(username, "is given without a password; add passwordFile, or password")
 	}
 	if strings.Contains(r.Username, ":") || hasControl(r.Username) {
-		c.reject(username, r.Username, "must not contain a colon or a control character, which a login over HTTP cannot carry")
+		c.reject(username, r.Username, "must not contain a colon or a control character, which a login over HTTP cannot carry; "+
+			"create an access token or a robot account without one")
+	}
+	if r.Username == credprovider.TokenUser {
+		c.warn(username, "%s is the user name of an identity token: %s", credprovider.TokenUser, strings.Replace(noteIdentityToken, "its identity token", "it", 1))
 	}
 	if hasControl(r.Password.Reveal()) {
 		c.refuse(password, "must not contain control characters or line breaks; a password of several lines goes into a file, passwordFile")

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -85,7 +86,7 @@ func (c *checker) dockerLogins(s *location, path string, auths map[string]json.R
 			c.warn(s, "%s: %s is not used: it is a pattern; write each host in full", path, name)
 			continue
 		}
-		login, problem := dockerLogin(host, auths[key])
+		login, problem, note := dockerLogin(host, auths[key])
 		one := NormalizeHost(host, false)
 		switch {
 		case problem != "":
@@ -95,34 +96,79 @@ func (c *checker) dockerLogins(s *location, path string, auths map[string]json.R
 		default:
 			from[one] = name
 			c.cfg.DockerConfig = append(c.cfg.DockerConfig, login)
+			if note != "" {
+				c.warn(s, "%s: %s: %s", path, name, note)
+			}
 		}
 	}
 	slices.SortFunc(c.cfg.DockerConfig, func(a, b DockerLogin) int { return strings.Compare(a.Host, b.Host) })
 }
 
-// dockerLogin reads one entry. problem says why it cannot be used and repeats no part of it.
-func dockerLogin(host string, raw json.RawMessage) (login DockerLogin, problem string) {
+// dockerLogin reads one entry. problem says why it cannot be used, note what of it is not used or
+// not everywhere. Both repeat no part of it.
+func dockerLogin(host string, raw json.RawMessage) (login DockerLogin, problem, note string) {
 	var entry dockerEntry
 	if err := json.Unmarshal(raw, &entry); err != nil {
-		return DockerLogin{}, entryMistake(err)
+		return DockerLogin{}, entryMistake(err), ""
 	}
 	username, password, problem := entry.login()
-	switch {
-	case problem != "":
-	case entry.IdentityToken != "" || entry.RegistryToken != "":
-		problem = "an identity token is not supported; use a user name with a password or an access token"
-	case username == "" && password == "":
-		problem = "it holds no login (it may be in a credential helper)"
-	case username == "" || password == "":
-		problem = "it needs both a user name and a password"
-	case hasControl(username) || strings.Contains(username, ":"):
-		problem = "the user name holds a colon or a control character, which a login over HTTP cannot carry"
-	case notPassword(password):
-		problem = "the password holds a control character, which a login over HTTP cannot carry"
-	case !isText(username) || !isText(password):
-		problem = "the login is not UTF-8; write it again in UTF-8, or choose one without special characters"
+	if problem != "" {
+		return DockerLogin{}, problem, ""
 	}
-	return DockerLogin{Host: host, Username: username, Password: redact.New(password)}, problem
+	if entry.contradicts(username, password) {
+		note = "auth and username or password contradict each other; auth is used, as docker and kubelet do"
+	}
+	bearer := false
+	switch {
+	case username != "" && password != "":
+		if entry.IdentityToken != "" || entry.RegistryToken != "" {
+			note = "only its user name and password are used, not its token; for the token alone, remove them"
+		}
+	case entry.IdentityToken != "":
+		// Azure takes its tokens as a password, with a user name of its own.
+		if username != credprovider.AzureTokenUser {
+			username = credprovider.TokenUser
+		}
+		password = entry.IdentityToken
+	case entry.RegistryToken != "":
+		username, password, bearer = "", entry.RegistryToken, true
+		note = noteRegistryToken
+	}
+	if username == credprovider.TokenUser {
+		note = noteIdentityToken
+	}
+	return DockerLogin{Host: host, Username: username, Password: redact.New(password), Bearer: bearer},
+		loginProblem(username, password, bearer), note
+}
+
+// What a token serves for, and what to write instead.
+const (
+	noteIdentityToken = "its identity token serves docker-credential-berth and berth images; kubelet and hosts.toml cannot pass it to containerd; " +
+		"for pulls write username and passwordFile of an access token or a robot account under registries"
+	noteRegistryToken = "its registrytoken is sent as it is, until its registry refuses it: most live for minutes and for one repository; " +
+		"write username and passwordFile of an access token or a robot account under registries"
+)
+
+// loginProblem says why a login cannot be used, "" if it can.
+func loginProblem(username, password string, bearer bool) string {
+	switch {
+	case username == "" && password == "":
+		return "it holds no login (it may be in a credential helper)"
+	case bearer && strings.ContainsFunc(password, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return "its registrytoken holds a character that a Bearer token cannot have"
+	case bearer:
+		return ""
+	case username == "" || password == "":
+		return "it needs both a user name and a password"
+	case hasControl(username) || strings.Contains(username, ":"):
+		return "the user name holds a colon or a control character, which a login over HTTP cannot carry; " +
+			"create an access token or a robot account without one"
+	case notPassword(password):
+		return "the password holds a control character, which a login over HTTP cannot carry"
+	case !isText(username) || !isText(password):
+		return "the login is not UTF-8; write it again in UTF-8, or choose one without special characters"
+	}
+	return ""
 }
 
 // shownDockerKey names an entry by its key if that is an address, otherwise by its number among the
@@ -161,6 +207,11 @@ func (e dockerEntry) login() (username, password, mistake string) {
 		return "", "", "auth has no colon; it must be the base64 of user:password"
 	}
 	return username, strings.TrimRight(password, "\x00"), ""
+}
+
+// contradicts reports whether the fields beside auth hold another login than auth.
+func (e dockerEntry) contradicts(username, password string) bool {
+	return e.Username != "" && e.Username != username || e.Password != "" && e.Password != password
 }
 
 // dockerHost converts a key to host[:port][/path]: it drops the scheme and a trailing /v1/ or /v2/,

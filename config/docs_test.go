@@ -143,3 +143,26 @@ func TestDocsURLs(t *testing.T) {
 		t.Errorf("only %d rows were found", rows)
 	}
 }
+
+// TestLoginsPage loads every example of docs/logins.md.
+func TestLoginsPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/logins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t)
+	for _, name := range []string{"registry", "harbor", "quay", "acr", "docker-hub"} {
+		n.write(t, "secrets/"+name, secretWord+"\n", 0o600)
+	}
+	n.write(t, "secrets/gcp.json", "{\n\"private_key\": \""+secretWord+"\"\n}\n", 0o600)
+	examples := 0
+	for _, match := range block.FindAllStringSubmatch(string(page), -1) {
+		examples++
+		if _, warnings, err := n.parse(head + match[2]); err != nil || match[1] != "" || len(warnings) > 0 {
+			t.Errorf("%v %v for\n%s", err, warnings, match[2])
+		}
+	}
+	if all := strings.Count(string(page), "```yaml"); examples != all || all < 6 {
+		t.Errorf("%d of %d examples were found", examples, all)
+	}
+}

@@ -98,6 +98,19 @@ func (n node) dockerConfigs(t testing.TB) {
 		"c.corp": {"username": "ü", "password": "é%s"}
 	}`, base64.StdEncoding.EncodeToString([]byte("u:p\xe9"+secretWord)), secretWord, secretWord))
 	docker("spellings.json", fmt.Sprintf(`{"a.corp": {"auth": %q}, "a.corp:443": {"auth": %q}, "a.corp:5000": {"auth": %q}}`, auth, auth, auth))
+	key := base64.StdEncoding.EncodeToString
+	docker("tokens.json", fmt.Sprintf(`{
+		"azure.corp": {"auth": %[2]q, "identitytoken": %[1]q},
+		"azure.corp:444": {"username": "00000000-0000-0000-0000-000000000000", "password": "", "identitytoken": %[1]q},
+		"bearer.corp": {"registrytoken": %[1]q},
+		"bearer.corp:444": {"registrytoken": "a b%[1]s"},
+		"both.corp": {"auth": %[3]q, "identitytoken": %[1]q},
+		"both.corp:444": {"identitytoken": %[1]q, "registrytoken": %[1]q},
+		"helper.corp": {"username": "<token>", "password": %[1]q},
+		"identity.corp": {"auth": %[4]q, "identitytoken": %[1]q},
+		"other.corp": {"auth": %[3]q, "username": "somebody", "password": "else"},
+		"same.corp": {"auth": %[3]q, "username": "puller", "password": %[1]q}
+	}`, secretWord, key([]byte("00000000-0000-0000-0000-000000000000:")), auth, key([]byte("puller:"))))
 	n.write(t, "secrets/bad-type.json", `{"auths": {"a.corp": {"auth": 17}}}`, 0o600)
 	n.write(t, "secrets/bad-json.json", "{\"auths\": {\n  \"a.corp\": "+secretWord+"\n}}", 0o600)
 	n.write(t, "secrets/no-auths.json", `{"credsStore": "`+secretWord+`"}`, 0o600)

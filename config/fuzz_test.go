@@ -1,12 +1,18 @@
 package config
 
 import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/credprovider"
 )
 
 // FuzzParse checks that no document makes Parse panic or hang, that errors have positions within
@@ -33,6 +39,67 @@ func FuzzParse(f *testing.F) {
 		}
 		roundTrip(t, cfg)
 	})
+}
+
+// FuzzDockerConfig checks that no docker config makes Parse panic, that a login of it is one that HTTP
+// and JSON carry unchanged, and that no warning shows a secret.
+func FuzzDockerConfig(f *testing.F) {
+	dir := newNode(f).dir
+	for _, name := range []string{"pull-secret", "unused", "bad-entries", "latin-1-auth", "spellings", "tokens", "bad-type", "bad-json"} {
+		data, err := os.ReadFile(filepath.Join(dir, "secrets", name+".json"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file := File{Path: "config.yaml", Text: []byte(head + "dockerConfigFile: docker.json\n"),
+			Contents: map[string][]byte{"docker.json": data}}
+		cfg, warnings, err := file.Parse()
+		if err != nil {
+			checkPlaces(t, file.Text, err)
+			return
+		}
+		_, logins := cfg.Logins()
+		for _, l := range logins {
+			checkDockerLogin(t, l)
+		}
+		for _, w := range warnings {
+			for _, l := range logins {
+				// A key is shown, and it may hold the same text.
+				if p := l.Password.Reveal(); len(p) > 12 && strings.Contains(w.Message, p) && strings.Count(string(data), p) == 1 &&
+					!strings.Contains(noteIdentityToken+noteRegistryToken, p) {
+					t.Errorf("%q shows a secret", w)
+				}
+			}
+			if strings.ContainsAny(w.String(), "\n\r\x00") {
+				t.Errorf("not one line: %q", w)
+			}
+		}
+	})
+}
+
+func checkDockerLogin(t *testing.T, l credprovider.Login) {
+	password := l.Password.Reveal()
+	if _, err := registryHost(l.Name()); err != nil || password == "" || (l.Username == "") != l.Bearer {
+		t.Errorf("login of %q: %v, username %q, bearer %t", l.Name(), err, l.Username, l.Bearer)
+	}
+	if l.Bearer {
+		if strings.ContainsAny(password, " \t\r\n\x00") {
+			t.Errorf("bearer token %q", password)
+		}
+		return
+	}
+	request := &http.Request{Header: http.Header{}}
+	request.SetBasicAuth(l.Username, password)
+	if u, p, ok := request.BasicAuth(); !ok || u != l.Username || p != password {
+		t.Errorf("Basic authentication makes %q, %q of %q, %q", u, p, l.Username, password)
+	}
+	encoded, err := json.Marshal(password)
+	var decoded string
+	if err != nil || json.Unmarshal(encoded, &decoded) != nil || decoded != password {
+		t.Errorf("JSON makes %q of %q", decoded, password)
+	}
 }
 
 func checkPlaces(t *testing.T, data []byte, err error) {

@@ -102,6 +102,35 @@ func TestErrorTypes(t *testing.T) {
 	}
 }
 
+// A password of several lines keeps every byte but the line break at its end.
+func TestPasswordOfSeveralLines(t *testing.T) {
+	n := newNode(t)
+	long := strings.Repeat("0123456789abcde\n", maxSecretSize/16)
+	for content, want := range map[string]string{
+		"one":                        "one",
+		"one\n":                      "one",
+		"one\r\n":                    "one",
+		"one\n\n":                    "one", // as before passwords could have several lines
+		"a\nb":                       "a\nb",
+		"a\nb\n":                     "a\nb",
+		"a\r\nb\r\n":                 "a\r\nb",
+		"a\nb\n\n":                   "a\nb\n",
+		"a\r\nb\r\n\r\n":             "a\r\nb\r\n",
+		"\na\n":                      "\na",
+		"{\n\t\"key\": \"a:b\"\n}\n": "{\n\t\"key\": \"a:b\"\n}",
+		long:                         strings.TrimSuffix(long, "\n"),
+	} {
+		n.write(t, "secrets/several", content, 0o600)
+		cfg, warnings, err := n.parse(head + "registries: [{host: gcr.io, username: _json_key, passwordFile: /etc/berth/secrets/several}]\n")
+		if err != nil || len(warnings) > 0 {
+			t.Fatalf("%.20q: %v, %v", content, warnings, err)
+		}
+		if got := cfg.Registries[0].Password.Reveal(); got != want {
+			t.Errorf("of %.40q the password is %.40q, want %.40q", content, got, want)
+		}
+	}
+}
+
 // TestFileContents checks that the content of each named file is loaded into its field.
 func TestFileContents(t *testing.T) {
 	n := newNode(t)

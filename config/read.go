@@ -172,14 +172,26 @@ func isText(secret string) bool {
 	return !strings.ContainsRune(secret, utf8.RuneError)
 }
 
-// secretFile reads a file that holds one secret; line breaks at its end are dropped. invalid
-// reports a character that the secret cannot hold. Errors show none of the content.
+// trimSecret removes the line break at the end of a file that holds one secret: "\n" or "\r\n". A
+// secret of several lines keeps all others as they are. One of a single line cannot end in a line
+// break, so all of them are removed.
+func trimSecret(content string) string {
+	if line := strings.TrimRight(content, "\r\n"); !strings.ContainsAny(line, "\r\n") {
+		return line
+	}
+	content, _ = strings.CutSuffix(content, "\n")
+	content, _ = strings.CutSuffix(content, "\r")
+	return content
+}
+
+// secretFile reads a file that holds one secret, without the line break at its end. invalid reports
+// a character that the secret cannot hold. Errors show none of the content.
 func (c *checker) secretFile(s *location, path *string, invalid func(string) bool) redact.Secret {
 	data, ok := c.read(s, path, maxSecretSize, true)
 	if !ok {
 		return redact.Secret{}
 	}
-	secret := strings.TrimRight(string(data), "\r\n")
+	secret := trimSecret(string(data))
 	switch {
 	case secret == "":
 		c.reject(s, *path, "is empty; write the secret into it")

@@ -21,7 +21,7 @@ func (c *Config) Logins() (registries, docker []credprovider.Login) {
 	}
 	for _, l := range c.DockerConfig {
 		host, path := credprovider.SplitHost(l.Host)
-		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password})
+		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password, Bearer: l.Bearer})
 	}
 	return registries, docker
 }

@@ -148,6 +148,7 @@ type DockerLogin struct {
 	Host     string // host[:port][/path]; Docker Hub's forms become docker.io
 	Username string
 	Password redact.Secret
+	Bearer   bool // Password is a Bearer token and Username is ""
 }
 
 // ECR says which AWS identity is used for ECR, and which other host names are ECR registries.

@@ -56,8 +56,7 @@ func (r Rules) Plan(image string) (Plan, error) {
 	}
 	p := Plan{Image: img}
 	p.Directory, p.Hosts = r.hosts(img)
-	look := lookup{logins: NewLogins(r.Registries, r.DockerConfig), names: r.ECRNames}
-	return p, look.choose(&p)
+	return p, r.lookup().choose(&p)
 }
 
 // hosts lists the hosts that containerd asks for an image.
@@ -92,6 +91,10 @@ func (d Directory) all(upstream Host) []Host {
 type lookup struct {
 	logins Logins
 	names  ecr.Names
+}
+
+func (r Rules) lookup() lookup {
+	return lookup{logins: NewLogins(r.Registries, r.DockerConfig), names: r.ECRNames}
 }
 
 // credentialFor is the credential that a host may have.
@@ -129,7 +132,7 @@ func (l lookup) choose(p *Plan) error {
 	for i, h := range p.Hosts {
 		o := l.of(h, p.Image.Repository)
 		all = append(all, o)
-		if o.empty() {
+		if o.empty() || o.login != nil && !o.login.IsPassword() {
 			continue
 		}
 		missed = missed || !h.Header

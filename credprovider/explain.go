@@ -2,6 +2,7 @@ package credprovider
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -46,7 +47,7 @@ func (p *Provider) Explain(ctx context.Context, image string) (Explanation, erro
 	e := Explanation{Image: img}
 	var hosts []Host
 	e.Directory, hosts = p.Rules.hosts(img)
-	look := lookup{logins: NewLogins(p.Rules.Registries, p.Rules.DockerConfig), names: p.Rules.ECRNames}
+	look := p.Rules.lookup()
 	for _, h := range hosts {
 		e.Hosts = append(e.Hosts, p.explainHost(ctx, look.of(h, img.Repository), h))
 	}
@@ -59,11 +60,19 @@ func (p *Provider) Explain(ctx context.Context, image string) (Explanation, erro
 	return e, nil
 }
 
+// errIdentityToken is the reason why a host gets no identity token.
+var errIdentityToken = errors.New("containerd gets no identity token, neither from hosts.toml nor from kubelet; " +
+	"write username and passwordFile of an access token or a robot account under registries")
+
 func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) HostExplanation {
 	e := HostExplanation{Host: h}
 	switch {
 	case o.login != nil:
 		e.Rule = "login " + o.login.Name()
+		if o.login.Username == TokenUser {
+			e.Rule, e.Err = "identity token "+o.login.Name(), errIdentityToken
+			return e
+		}
 		e.Username, e.Password = o.login.Username, o.login.Password
 	case o.ecr != nil:
 		e.Rule = ecrRule(*o.ecr)

@@ -6,8 +6,18 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Login is a username and a password for one host, or for the repositories
-// below one path of it.
+// TokenUser is the user name of an identity token: a refresh token of the OAuth2 flow, for which a
+// token server gives Bearer tokens. Source: the protocol of docker's credential helpers,
+// https://github.com/docker/docker-credential-helpers
+const TokenUser = "<token>"
+
+// AzureTokenUser is the user name with which Azure's registries take their identity tokens as a
+// password. Source: https://learn.microsoft.com/azure/container-registry/container-registry-authentication
+const AzureTokenUser = "00000000-0000-0000-0000-000000000000"
+
+// Login is a username and a password for one host, or for the repositories below one path of it.
+// Two other forms are no password: an identity token has the username [TokenUser], a Bearer token
+// has Bearer.
 type Login struct {
 	Host     string        `json:"host"`           // host[:port] in lower case
 	Path     string        `json:"path,omitempty"` // "" or "team/app"
@@ -16,7 +26,14 @@ type Login struct {
 	// Token says that the registry accepts Bearer tokens only, so a header with the login is
 	// useless.
 	Token bool `json:"token,omitempty"`
+	// Bearer says that Password is a Bearer token, which is sent as it is; Username is "" then.
+	Bearer bool `json:"bearer,omitempty"`
 }
+
+// IsPassword reports whether l is a username with a password, as in Basic authentication. kubelet
+// passes nothing else: a provider's answer has no field for a token, and containerd's CRI reads no
+// Bearer token.
+func (l Login) IsPassword() bool { return l.Username != TokenUser && !l.Bearer }
 
 // Name is the login as the config names it: host[:port][/path].
 func (l Login) Name() string {

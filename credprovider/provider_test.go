@@ -274,9 +274,49 @@ func has(dirs []Directory, upstream string) bool {
 	return false
 }
 
+// An identity token and a Bearer token are no answer for kubelet. docker takes the first one.
+func TestTokensAreNotPassed(t *testing.T) {
+	secret := redact.New("of the issuer")
+	p := &Provider{Rules: Rules{
+		Registries: []Login{{Host: "registry.corp", Username: "robot", Password: secret}},
+		DockerConfig: []Login{
+			{Host: "identity.corp", Username: TokenUser, Password: secret},
+			{Host: "bearer.corp", Bearer: true, Password: secret},
+		},
+		Directories: []Directory{
+			{Upstream: "docker.io", Hosts: []Host{{Host: "registry.corp"}, {Host: "identity.corp"}}},
+			{Upstream: "quay.io", Hosts: []Host{{Host: "identity.corp"}, {Host: "bearer.corp"}}},
+		},
+	}}
+	for image, withheld := range map[string]string{
+		"identity.corp/app": "", "bearer.corp/app": "", "quay.io/app": "",
+		"docker.io/app": "identity.corp", // never the login of one host to the other
+	} {
+		_, err := p.Credential(t.Context(), image, Pod{})
+		w, ok := errors.AsType[*WithheldError](err)
+		if withheld == "" && !errors.Is(err, ErrNotServed) || withheld != "" && (!ok || w.Other != withheld) {
+			t.Errorf("%s: %v", image, err)
+		}
+	}
+	if c, err := p.Credential(t.Context(), "registry.corp/app", Pod{}); err != nil || c.Username != "robot" {
+		t.Errorf("a password beside them: %q, %v", c.Username, err)
+	}
+	e, err := p.Explain(t.Context(), "identity.corp/app")
+	if err != nil || len(e.Hosts) != 1 || e.Hosts[0].Err != errIdentityToken || !e.Hosts[0].Password.IsZero() {
+		t.Errorf("explained as %+v, %v", e, err)
+	}
+	c, err := p.ServerCredential(t.Context(), "identity.corp")
+	if err != nil || c.Username != TokenUser || c.Password != secret {
+		t.Errorf("docker gets %q, %v", c.Username, err)
+	}
+	if _, err = p.ServerCredential(t.Context(), "bearer.corp"); !errors.Is(err, ErrNotServed) || !strings.Contains(err.Error(), "docker login") {
+		t.Errorf("docker and a Bearer token: %v", err)
+	}
+}
+
 func TestRulesSurviveTheirFile(t *testing.T) {
 	r := shared()
-	r.DockerConfig = []Login{{Host: "x.corp", Username: "x", Password: redact.New("y"), Token: true}}
+	r.DockerConfig = []Login{{Host: "x.corp", Username: "x", Password: redact.New("y"), Token: true}, {Host: "y.corp", Bearer: true, Password: redact.New("z")}}
 	r.ECRSources = []ecr.Source{
 		{InstanceProfile: &ecr.InstanceProfile{}},
 		{Static: &ecr.StaticKeys{AccessKeyID: redact.New("A"), SecretAccessKey: redact.New("B"), SessionToken: redact.New("C"), RoleARN: "arn:aws:iam::1:role/r"}},

@@ -31,8 +31,7 @@ func (p *Provider) ServerCredential(ctx context.Context, server string) (Credent
 	if err != nil {
 		return Credential{}, err
 	}
-	look := lookup{logins: NewLogins(p.Rules.Registries, p.Rules.DockerConfig), names: p.Rules.ECRNames}
-	owned := look.of(Host{Host: host}, path)
+	owned := p.Rules.lookup().of(Host{Host: host}, path)
 	switch {
 	case owned.empty():
 		return Credential{}, ErrNotServed
@@ -40,6 +39,8 @@ func (p *Provider) ServerCredential(ctx context.Context, server string) (Credent
 		return Credential{}, notServed("credential of %s withheld: its URL begins with http://; use https", host)
 	case p.Rules.insecure(host):
 		return Credential{}, notServed("credential of %s withheld: it is asked over plain http; use https, or set allowPlainHTTPCredentials", host)
+	case owned.login != nil && owned.login.Bearer:
+		return Credential{}, notServed("the registrytoken of %s cannot be passed to docker; run docker login for it", host)
 	case owned.login != nil:
 		return Credential{Username: owned.login.Username, Password: owned.login.Password, Rule: "login " + owned.login.Name()}, nil
 	}

@@ -250,6 +250,12 @@ func quoteList(values []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
+// BearerAuthorization returns the Authorization header value for a Bearer token, as RFC 6750 defines
+// it.
+func BearerAuthorization(token redact.Secret) redact.Secret {
+	return redact.New("Bearer " + token.Reveal())
+}
+
 // BasicAuthorization returns the Authorization header value for a login, as RFC 7617 defines it.
 func BasicAuthorization(username string, password redact.Secret) redact.Secret {
 	return redact.New("Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password.Reveal())))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -23,6 +24,15 @@ type credential struct {
 	registryOnly bool
 	// pathOnly says that it is for a path of the registry and may not work for others.
 	pathOnly bool
+}
+
+// registryToken returns the Bearer token of a login that is one itself, nil for other logins.
+func (c credential) registryToken(ctx context.Context) *transport.Token {
+	config, err := authn.Authorization(ctx, c.auth)
+	if err != nil || config.RegistryToken == "" {
+		return nil
+	}
+	return &transport.Token{Token: config.RegistryToken}
 }
 
 // hint says which login was refused; "" if e is no refusal of a login.
@@ -58,7 +68,18 @@ func (a Access) configured(host, repository string, s Settings) (credential, boo
 	if !ok {
 		return credential{}, false
 	}
-	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", pathOnly: l.Path != ""}, true
+	return credential{auth: authenticator(l), from: "the config", pathOnly: l.Path != ""}, true
+}
+
+// authenticator returns a login in the form of go-containerregistry.
+func authenticator(l credprovider.Login) authn.Authenticator {
+	switch {
+	case l.Bearer:
+		return authn.FromConfig(authn.AuthConfig{RegistryToken: l.Password.Reveal()})
+	case l.Username == credprovider.TokenUser:
+		return authn.FromConfig(authn.AuthConfig{IdentityToken: l.Password.Reveal()})
+	}
+	return &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}
 }
 
 // lookUpOnce returns the login that docker or AWS has for a host. It looks once a run, because

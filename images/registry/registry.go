@@ -183,6 +183,9 @@ func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 	var token *transport.Token
 	err = r.useLogin(ctx, login, func() error {
 		return r.retry(ctx, func(ctx context.Context) error {
+			if token = login.registryToken(ctx); token != nil {
+				return nil
+			}
 			var err error
 			token, err = transport.Exchange(ctx, r.parsedName, login.auth, r.transport(), scopes, c)
 			return r.tokenError(ctx, err, login)

@@ -31,7 +31,7 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 func (d *State) unservedLogins(cfg *config.Config) []credprovider.Login {
 	registries, docker := cfg.Logins()
 	return slices.DeleteFunc(slices.Concat(registries, docker), func(l credprovider.Login) bool {
-		return l.Path == "" && d.headerServes(l)
+		return !l.IsPassword() || l.Path == "" && d.headerServes(l)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/node/probestate"
 )
 
@@ -22,7 +23,8 @@ registries:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.DockerConfig = []config.DockerLogin{{Host: "a.corp", Username: "u"}, {Host: "a.corp/part", Username: "u"}, {Host: "ghcr.io/part", Username: "u"}}
+	cfg.DockerConfig = []config.DockerLogin{{Host: "a.corp", Username: "u"}, {Host: "a.corp/part", Username: "u"}, {Host: "ghcr.io/part", Username: "u"},
+		{Host: "ghcr.io/identity", Username: credprovider.TokenUser}, {Host: "bearer.corp/part", Bearer: true}}
 	want := []string{"a.corp/part", "docker.io", "ghcr.io", "ghcr.io/part", "registry.corp:5000/team"}
 	for release, more := range map[string][]string{"2.4.2": nil, "1.7.28": {"quay.io"}, "": {"quay.io"}} {
 		want := slices.Sorted(slices.Values(slices.Concat(want, more)))

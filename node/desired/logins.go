@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -39,6 +40,10 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 			return access{}
 		}
 		return d.headerAccess(u, "the ECR token", subject, config.AuthAuto, header)
+	case login.Username == credprovider.TokenUser:
+		d.notice(subject, "the identity token of %s is not written for %s: containerd gets one neither from hosts.toml nor from kubelet; "+
+			"write username and passwordFile of an access token or a robot account under registries", login.Name(), u)
+		return access{}
 	case login.Token:
 		c := d.channel(u, config.AuthToken)
 		if name != subject {
@@ -54,7 +59,22 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 	if d.authBasic[login.Name()] {
 		auth = config.AuthBasic
 	}
-	return d.headerAccess(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
+	header := hostsconf.BasicAuthorization(login.Username, login.Password)
+	if login.Bearer {
+		header = hostsconf.BearerAuthorization(login.Password)
+		if !d.in.Readers.askTokenServer() {
+			// The header goes to the registry alone, which takes the token itself.
+			auth = config.AuthBasic
+		}
+	}
+	return d.headerAccess(u, "the login of "+login.Name(), subject, auth, header)
+}
+
+// askTokenServer reports whether some reader sends a header on to the token server that its host
+// names.
+func (r Readers) askTokenServer() bool {
+	some, _ := r.toTokenServer()
+	return some && r.Docker == nil
 }
 
 // headerAccess decides whether hosts.toml carries a header for u; what names the login in notices.

@@ -27,13 +27,15 @@ const certsDir = "etc/containerd/certs.d"
 
 // daemonFixture is one containerd that runs through all scenarios of a table. No scenario restarts it.
 type daemonFixture struct {
-	parts  parts.Set
-	berth  string // the berth binary, "" for tests that write hosts.toml themselves
-	pause  string // a static binary for the sandbox image
-	daemon *containerd.Daemon
-	proxy  *upstream.Proxy
-	root   string // berth's --root
-	older  bool   // containerd 1.x
+	parts parts.Set
+	berth string // the berth binary, "" for tests that write hosts.toml themselves
+	// provider is the credential provider, "" for tests that do not ask it.
+	provider string
+	pause    string // a static binary for the sandbox image
+	daemon   *containerd.Daemon
+	proxy    *upstream.Proxy
+	root     string // berth's --root
+	older    bool   // containerd 1.x
 }
 
 // scenario is one row of a table.
@@ -44,7 +46,8 @@ type scenario struct {
 
 // programs are the programs that a table needs besides the parts.
 type programs struct {
-	berth string
+	berth, provider string
+	between         bool // also on containerd 1.7
 }
 
 // onEachContainerd runs the scenarios in order on a daemon of each version, the versions in
@@ -54,7 +57,11 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onContainerds(t, set, variants(set), p, scenarios)
+	all := variants(set)
+	if p.between {
+		all = append(all, variant{name: set.Between.Version, program: set.Between})
+	}
+	onContainerds(t, set, all, p, scenarios)
 }
 
 // onContainerds is onEachContainerd for some versions.
@@ -68,7 +75,7 @@ func onContainerds(t *testing.T, set parts.Set, all []variant, p programs, scena
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)
-			b.berth, b.pause = p.berth, pause
+			b.berth, b.provider, b.pause = p.berth, p.provider, pause
 			before := b.identity(t)
 			for _, row := range scenarios {
 				t.Run(row.name, func(t *testing.T) { row.run(newFixture(t, b)) })
@@ -133,7 +140,7 @@ func newDaemonFixture(t *testing.T, set parts.Set, v variant) *daemonFixture {
 	t.Cleanup(func() { must(t, daemon.Close()) })
 	return &daemonFixture{
 		parts: set, daemon: daemon, proxy: proxy, root: root,
-		older: v.program.Version == parts.Containerd1Version,
+		older: strings.HasPrefix(v.program.Version, "1."),
 	}
 }
 

@@ -32,6 +32,7 @@ type fixture struct {
 	image         string // of the pod; it is in ECR
 	config        string // our configuration for kubelet: file or directory
 	env           []string
+	more          string // of the KubeletConfiguration
 	kubelet       *standalone.Kubelet
 	containerdLog int64
 }
@@ -126,6 +127,7 @@ func (s *fixture) startWith(binDir string) {
 		ProviderConfig: config,
 		ProviderBinDir: binDir,
 		Env:            s.env,
+		More:           s.more,
 	})
 	s.check(err)
 	s.pod("app")
@@ -146,7 +148,7 @@ spec:
 `, name, s.image)))
 }
 
-// runs waits until the pod's container runs.
+// runs waits until the container of the pod app runs.
 func (s *fixture) runs() {
 	s.Helper()
 	s.runsWithin("app", podTime)

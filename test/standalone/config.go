@@ -7,7 +7,7 @@ import (
 
 // config returns the KubeletConfiguration.
 func (k *Kubelet) config(o Options) []byte {
-	return append(Config(k.dir, o.Socket), fmt.Appendf(nil, "staticPodPath: %q\nfileCheckFrequency: 1s\n", k.pods())...)
+	return append(Config(k.dir, o.Socket), fmt.Appendf(nil, "staticPodPath: %q\nfileCheckFrequency: 1s\n%s", k.pods(), o.More)...)
 }
 
 // Config returns a KubeletConfiguration for a kubelet that keeps its files in dir and has its

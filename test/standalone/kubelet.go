@@ -28,6 +28,8 @@ type Options struct {
 	// credential providers; without ProviderConfig it has none.
 	ProviderConfig, ProviderBinDir string
 	Env                            []string // in place of our environment; PATH is added
+	// More is added to the KubeletConfiguration.
+	More string
 }
 
 // Kubelet is a running kubelet.

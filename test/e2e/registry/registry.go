@@ -308,7 +308,9 @@ func writeConfig(dir string, o Options) (string, error) {
 	}
 	if o.Username != "" {
 		// The lowest cost: nothing depends on the password, and each request checks it.
-		hash, err := bcrypt.GenerateFromPassword([]byte(o.Password), bcrypt.MinCost)
+		// bcrypt uses 72 bytes of a password, and Go's package takes no more for a new hash.
+		password := []byte(o.Password)
+		hash, err := bcrypt.GenerateFromPassword(password[:min(len(password), 72)], bcrypt.MinCost)
 		if err != nil {
 			return "", err
 		}
