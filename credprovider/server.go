@@ -41,7 +41,8 @@ func (p *Provider) ServerCredential(ctx context.Context, server string) (Credent
 	case p.Rules.insecure(host):
 		return Credential{}, notServed("credential of %s withheld: it is asked over plain http; use https, or set allowPlainHTTPCredentials", host)
 	case owned.login != nil:
-		return Credential{Username: owned.login.Username, Password: owned.login.Password, Rule: "login " + owned.login.Name()}, nil
+		var c Credential
+		return c, c.fill(*owned.login, p.HelperErrors)
 	}
 	r := *owned.ecr
 	if r.ServiceAccount.OnMissingRole == ecr.RoleOrNone {

@@ -54,7 +54,7 @@ func SettingsOf(cfg *config.Config) []Settings {
 	var all []Settings
 	for _, r := range cfg.Registries {
 		all = append(all, Settings{
-			Host: r.Host, Login: r.Username != "", Reach: r.SaysHowToReach(),
+			Host: r.Host, Login: r.HasLogin(), Reach: r.SaysHowToReach(),
 			PlainHTTP: r.PlainHTTP, AllowPlainHTTPCredentials: r.AllowPlainHTTPCredentials,
 			CA: r.TLS.CA, Cert: r.TLS.Cert, Key: r.TLS.Key, InsecureSkipVerify: r.TLS.InsecureSkipVerify,
 		})
