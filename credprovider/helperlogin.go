@@ -89,6 +89,19 @@ func (all HelperLogins) Usable(s HelperSource, now time.Time) (HelperLogin, bool
 // Fill returns logins with the answers of their helpers that can be used at now. A login without one
 // is [Login.Missing].
 func (all HelperLogins) Fill(logins []Login, now time.Time) []Login {
+	return all.fill(logins, func(s HelperSource) (HelperLogin, bool) { return all.Usable(s, now) })
+}
+
+// FillAll is Fill for answers that the caller has found usable. A login has then the answer of
+// another program too: one that the config named before, until the new one has answered.
+func (all HelperLogins) FillAll(logins []Login) []Login {
+	return all.fill(logins, func(s HelperSource) (HelperLogin, bool) {
+		l, ok := all[s.Registry]
+		return l, ok
+	})
+}
+
+func (HelperLogins) fill(logins []Login, find func(HelperSource) (HelperLogin, bool)) []Login {
 	if !slices.ContainsFunc(logins, Login.FromHelper) {
 		return logins
 	}
@@ -97,7 +110,7 @@ func (all HelperLogins) Fill(logins []Login, now time.Time) []Login {
 		if !l.FromHelper() {
 			continue
 		}
-		if answer, ok := all.Usable(HelperSource{Registry: l.Name(), Program: l.Helper, MaxStale: l.MaxStale}, now); ok {
+		if answer, ok := find(HelperSource{Registry: l.Name(), Program: l.Helper, MaxStale: l.MaxStale}); ok {
 			filled[i].Username, filled[i].Password = answer.Username, answer.Password
 			filled[i].Expires = answer.UsableUntil(l.MaxStale)
 		}

@@ -125,9 +125,9 @@ func (p Program) serve(o options, in io.Reader, out io.Writer) error {
 		return err
 	}
 	provider := &credprovider.Provider{
-		Rules:   rules,
-		Tokens:  tokens,
-		Resolve: func(hostPath string) (string, error) { return filepath.Join(o.root, hostPath), nil },
+		Rules:        rules,
+		Tokens:       tokens,
+		Resolve:      func(hostPath string) (string, error) { return filepath.Join(o.root, hostPath), nil },
 		HelperErrors: reasons,
 	}
 	return credprovider.Serve(context.Background(), bytes.NewReader(request), out, provider)

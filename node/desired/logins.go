@@ -5,11 +5,21 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
 )
+
+// logins are those of the config, with the answers of credential helpers.
+func (in Inputs) logins(cfg *config.Config) credprovider.Logins {
+	registries, docker := cfg.Logins()
+	return credprovider.NewLogins(in.HelperLogins.FillAll(registries), docker)
+}
+
+// Login returns the login for a whole host, that of its credential helper included.
+func (d *State) Login(host string) (credprovider.Login, bool) { return d.logins.For(host, "https", "") }
 
 // access is a host's login.
 type access struct {
@@ -39,6 +49,9 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 			return access{}
 		}
 		return d.headerAccess(u, "the ECR token", subject, config.AuthAuto, header)
+	case login.Missing():
+		d.notice(subject, "the login of %s is not written for %s: its credential helper %s has given none yet", login.Name(), u, login.Helper)
+		return access{}
 	case login.Token:
 		c := d.in.channel(u, config.AuthToken)
 		if name != subject {
@@ -115,6 +128,9 @@ func (d *State) LoginName(t Target) string {
 		return ""
 	}
 	if l, ok := d.logins.For(t.Host.URL.Host, t.Host.URL.Scheme, t.Host.URL.RepositoryPath()); ok {
+		if l.FromHelper() {
+			return "login of " + l.Name() + " by " + l.Source()
+		}
 		return "login of " + strings.TrimSuffix(l.Name(), "/")
 	}
 	return ""

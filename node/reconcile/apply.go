@@ -24,8 +24,8 @@ type Result struct {
 
 // Apply makes the node as cfg says, once: it gets the tokens that headers need, and writes
 // certs.d and the rules of the credential provider. The error joins all that failed, each file
-// by name, and a [TokenError] for each registry without a token; everything else is still
-// written. Conflicts are in the result, they are no error.
+// by name, a [TokenError] for each registry without a token and a [HelperError] for each one whose
+// credential helper fails; everything else is still written. Conflicts are in the result, they are no error.
 func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
 	learned, err := n.Learned()
 	if err != nil {
@@ -44,7 +44,14 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 		}
 		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
 	}
-	result, err := n.Converge(ctx, cfg, in.Compute(cfg), nil)
+	var helperErrs map[string]error
+	in.HelperLogins, helperErrs = n.helperLogins(ctx, cfg)
+	for _, s := range cfg.Helpers() {
+		if err := helperErrs[s.Registry]; err != nil {
+			tokenErr = errors.Join(tokenErr, &HelperError{Registry: s.Registry, Err: err})
+		}
+	}
+	result, err := n.Converge(ctx, cfg, in.Compute(cfg), func() error { return n.SaveHelperLogins(cfg, in.HelperLogins) })
 	return result, errors.Join(err, tokenErr)
 }
 

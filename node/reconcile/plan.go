@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
@@ -71,6 +72,10 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	if in.Health, err = n.agentHealth(); err != nil {
 		return Plan{}, err
 	}
+	var asked []credprovider.HelperSource
+	if in.HelperLogins, asked = n.storedHelperLogins(cfg); in.Health == nil {
+		placeholders(asked, in.HelperLogins)
+	}
 	states := in.Compute(cfg)
 	missing := 0
 	if registries := states.Containerd.ECRRegistries; len(registries) > 0 {
@@ -95,6 +100,13 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing; its header is left out until the agent gets one; see \"berth status\""})
 	case missing > 0:
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "no token yet; apply gets one"})
+	}
+	for _, s := range asked {
+		message := "its " + s.String() + " has given no login yet; apply asks it"
+		if in.Health != nil {
+			message = "its " + s.String() + " has given no login; its header is left out until the agent gets one; see \"berth status\""
+		}
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: s.Registry, Message: message})
 	}
 	for _, t := range plan.Trees {
 		if err := t.tree.Verify(ctx, t.Desired, t.Changes); err != nil {
