@@ -20,6 +20,8 @@ import (
 type Access struct {
 	// Logins are the logins of the config, by host and path.
 	Logins credprovider.Logins
+	// HelperErrors are reasons why credential helpers gave no login, by the login's name.
+	HelperErrors map[string]error
 	// Settings are the entries of the config. Of the entries that match by whole path segments and
 	// have Reach, the longest wins.
 	Settings []Settings

@@ -45,7 +45,7 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
 	}
 	var helperErrs map[string]error
-	in.HelperLogins, helperErrs = n.helperLogins(ctx, cfg)
+	in.HelperLogins, helperErrs = n.HelperLogins(ctx, cfg)
 	for _, s := range cfg.Helpers() {
 		if err := helperErrs[s.Registry]; err != nil {
 			tokenErr = errors.Join(tokenErr, &HelperError{Registry: s.Registry, Err: err})

@@ -31,7 +31,7 @@ func (n *Node) Credentials(ctx context.Context, cfg *config.Config, image string
 	p := credprovider.Provider{Rules: rules, Tokens: tokens, Resolve: n.Root.Resolve}
 	if cfg != nil {
 		var logins credprovider.HelperLogins
-		logins, p.HelperErrors = n.helperLogins(ctx, cfg)
+		logins, p.HelperErrors = n.HelperLogins(ctx, cfg)
 		p.Rules.Registries = logins.FillAll(p.Rules.Registries)
 	} else if dir, err := n.Root.Resolve(StateDir); err == nil {
 		p.HelperErrors = p.Rules.UseHelperLogins(dir, time.Now())

@@ -61,9 +61,9 @@ func (e *HelperError) Error() string {
 // Unwrap returns the cause.
 func (e *HelperError) Unwrap() error { return e.Err }
 
-// helperLogins returns the stored answers that can be used, and runs the helpers of the others, all
+// HelperLogins returns the stored answers that can be used, and runs the helpers of the others, all
 // at the same time. errs has a reason for each login that is missing.
-func (n *Node) helperLogins(ctx context.Context, cfg *config.Config) (logins credprovider.HelperLogins, errs map[string]error) {
+func (n *Node) HelperLogins(ctx context.Context, cfg *config.Config) (logins credprovider.HelperLogins, errs map[string]error) {
 	logins, missing := n.storedHelperLogins(cfg)
 	errs = map[string]error{}
 	var mu sync.Mutex
