@@ -57,6 +57,7 @@ type Agent struct {
 	wake       chan struct{} // capacity 1: the loop has to run
 	source     *configSource
 	refresher  *tokens.Refresher
+	helpers    reconcile.Helpers
 	prober     *health.Prober
 	watcher    *watch.Watcher
 	containerd *containerdMonitor
@@ -100,6 +101,7 @@ func New(m *reconcile.Node, o Options) *Agent {
 	l = l.WithKey()
 	a.loginKey = l.Key
 	a.containerd = newContainerdMonitor(m)
+	a.helpers = reconcile.Helpers{Node: m}
 	a.refresher = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
 	a.prober = health.New(health.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.RestoreFacts(l.Facts)

@@ -7,6 +7,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/dockerhub"
+	"github.com/berth-registry/berth/node/desired"
 )
 
 // usesDockerHub reports whether a node with this config may pull from Docker Hub itself: it is
@@ -23,8 +24,8 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 }
 
 // setHub sets whether the prober asks Docker Hub how many pulls are left.
-func (a *Agent) setHub(cfg *config.Config) {
-	login, ok := credprovider.NewLogins(cfg.Logins()).For(dockerhub.Name, "https", "")
+func (a *Agent) setHub(cfg *config.Config, state *desired.State) {
+	login, ok := state.Login(dockerhub.Name)
 	if !login.IsPassword() {
 		login = credprovider.Login{}
 	}

@@ -67,6 +67,9 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 	if cfg.Health.Mode != config.HealthOff {
 		in.LoginPending = a.prober.LoginPending
 	}
+	helpers := cfg.Helpers()
+	a.refresher.SetHelpers(a.helpers, helpers)
+	in.HelperLogins = a.refresher.HelperLogins()
 	states := in.Compute(cfg)
 	if err := a.setTokens(cfg, states.Containerd.ECRRegistries); err != nil {
 		return err
@@ -85,10 +88,13 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 	}
 	state := states.Containerd
 	a.setProber(cfg, state)
-	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending || a.loginsPending(state)) {
+	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || a.helpersPending(helpers, in.HelperLogins) ||
+		state.HealthPending || a.loginsPending(state)) {
 		return errWarmingUp
 	}
-	result, err := a.node.Converge(ctx, cfg, states, a.saveState)
+	result, err := a.node.Converge(ctx, cfg, states, func() error {
+		return errors.Join(a.saveState(), a.node.SaveHelperLogins(cfg, in.HelperLogins))
+	})
 	a.state.recordResult(cfg, states, in, result)
 	a.logResult(ctx, result)
 	return err
@@ -165,6 +171,20 @@ func (a *Agent) tokensPending(registries []ecr.Registry) bool {
 	return false
 }
 
+// helpersPending reports whether some credential helper has neither given a login nor failed.
+func (a *Agent) helpersPending(helpers []credprovider.HelperSource, have credprovider.HelperLogins) bool {
+	failed := map[string]bool{}
+	for _, s := range a.refresher.Status() {
+		for _, host := range s.Hosts {
+			failed[host] = failed[host] || s.LastError != ""
+		}
+	}
+	return slices.ContainsFunc(helpers, func(s credprovider.HelperSource) bool {
+		_, ok := have[s.Registry]
+		return !ok && !failed[s.Registry]
+	})
+}
+
 // setProber sets the endpoints that the prober asks.
 func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
 	endpoints := make([]health.Endpoint, 0, len(state.Targets))
@@ -176,7 +196,7 @@ func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
 		Mode: h.Mode, Interval: time.Duration(h.Interval), Timeout: time.Duration(h.Timeout),
 		Failures: h.Failures, Successes: h.Successes, Proxy: cfg.Proxy,
 	}, endpoints)
-	a.setHub(cfg)
+	a.setHub(cfg, state)
 }
 
 // watchFiles sets the files that the watcher watches; without a config only the place of the

@@ -96,7 +96,7 @@ func (s *state) recordConfig(r configReading, path string) {
 func (s *state) recordResult(cfg *config.Config, states reconcile.States, in reconcile.Inputs, r reconcile.Result) {
 	d := states.Containerd
 	s.snapshot.Config.Upstreams = len(cfg.AllMirrors())
-	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
+	s.missingTokens = len(in.Headers) < len(d.ECRRegistries) || len(in.HelperLogins) < len(cfg.Helpers())
 	s.snapshot.Notices = nil
 	for _, n := range states.Notices(cfg) {
 		s.snapshot.Notices = append(s.snapshot.Notices, n.String())

@@ -76,7 +76,7 @@ func (c *checker) registryChains(list, ecrList *location) {
 			c.refuse(s, "is for a whole ECR registry; write its host without the path")
 		case !isECR:
 			c.refuse(s, "is for ECR registries; remove it, or name this host under ecr.registries with account and region")
-		case r.Username != "":
+		case r.HasLogin():
 			c.refuse(s, "is given together with username; keep one of them")
 		case len(r.ECR.Credentials) > 0:
 			add(s, registry)

@@ -54,7 +54,7 @@ func (c *checker) podRoles(root *location) {
 		line, _ := s.position()
 		own = append(own, entry{registry, line})
 		for _, l := range slices.Concat(registries, docker) {
-			if r.Username != "" {
+			if r.HasLogin() {
 				break // refused already
 			}
 			if at, ok := names.Parse(l.Host); ok && at.Same(registry) {

@@ -9,6 +9,9 @@ func DefaultEndpoint(url string) Endpoint {
 	return e
 }
 
+// HasLogin reports whether r has a login: in the config, or from a credential helper.
+func (r Registry) HasLogin() bool { return r.Username != "" || r.CredentialHelper != "" }
+
 // SaysHowToReach reports whether r has settings other than a login.
 func (r Registry) SaysHowToReach() bool {
 	return r.PlainHTTP || r.PlainHTTPGiven || r.AllowPlainHTTPCredentials || r.TLS.InsecureSkipVerify || r.TLS.CA != nil || r.TLS.Cert != nil

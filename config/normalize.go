@@ -39,7 +39,7 @@ func (c *checker) checkDuplicates(list *location) {
 			seen map[string]int
 			what string
 		}{
-			{r.Username != "" || r.CredentialHelper != "", logins, "a login"},
+			{r.HasLogin(), logins, "a login"},
 			{r.TLS.CAFile != "" || r.TLS.CertFile != "" || r.TLS.InsecureSkipVerify, tls, "tls settings"},
 		} {
 			if !part.is {

@@ -93,7 +93,7 @@ func (c *checker) collectLogins() ownedLogins {
 		}
 	}
 	for i, r := range c.cfg.Registries {
-		if r.Username != "" {
+		if r.HasLogin() {
 			entry := fmt.Sprintf("registries[%d]", i)
 			add(0, r.Host, "the login of "+entry, entry, r.AllowPlainHTTPCredentials)
 		}

@@ -2,28 +2,48 @@ package config
 
 import (
 	"slices"
+	"time"
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
 // Logins returns the logins in the order in which they are looked up: those of
-// registries, then those of the docker config file.
+// registries, then those of the docker config file. Logins of credential helpers have no
+// username and password here: [credprovider.HelperLogins.Fill] adds them.
 func (c *Config) Logins() (registries, docker []credprovider.Login) {
 	for _, r := range c.Registries {
-		if r.Username == "" {
+		if !r.HasLogin() {
 			continue
 		}
 		host, path := credprovider.SplitHost(r.Host)
-		registries = append(registries, credprovider.Login{
+		l := credprovider.Login{
 			Host: host, Path: path, Username: r.Username, Password: r.Password, Token: r.Auth == AuthToken,
-		})
+		}
+		if r.CredentialHelper != "" {
+			l.Helper, l.MaxStale = r.CredentialHelper, time.Duration(r.MaxStale)
+		}
+		registries = append(registries, l)
 	}
 	for _, l := range c.DockerConfig {
 		host, path := credprovider.SplitHost(l.Host)
 		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password, Bearer: l.Bearer})
 	}
 	return registries, docker
+}
+
+// Helpers returns the logins that credential helpers give, in the order of registries.
+func (c *Config) Helpers() []credprovider.HelperSource {
+	var all []credprovider.HelperSource
+	for _, r := range c.Registries {
+		if r.CredentialHelper != "" {
+			all = append(all, credprovider.HelperSource{
+				Registry: r.Host, Program: r.CredentialHelper,
+				Refresh: time.Duration(r.Refresh), MaxStale: time.Duration(r.MaxStale),
+			})
+		}
+	}
+	return all
 }
 
 // AllMirrors returns the mirrors that the config lists, then those that

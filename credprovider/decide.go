@@ -109,6 +109,9 @@ func (o credentialFor) empty() bool { return o.login == nil && o.ecr == nil }
 // or both are names of one ECR registry.
 func (o credentialFor) same(p credentialFor) bool {
 	if o.login != nil && p.login != nil {
+		if o.login.Missing() || p.login.Missing() {
+			return o.login.Name() == p.login.Name()
+		}
 		return o.login.Username == p.login.Username && o.login.Password == p.login.Password
 	}
 	return o.ecr != nil && p.ecr != nil && o.ecr.Same(*p.ecr)

@@ -27,7 +27,8 @@ type HostExplanation struct {
 	// Rule names the login or the ECR registry whose credential the host may have, "" when there
 	// is none.
 	Rule string
-	// Source names the source of an ECR token; Expires is zero for a login.
+	// Source names the source of an ECR token or the credential helper of a login; Expires is zero
+	// for a login of the config.
 	Source   string
 	Expires  time.Time
 	Username string
@@ -68,12 +69,13 @@ func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) Hos
 	e := HostExplanation{Host: h}
 	switch {
 	case o.login != nil:
-		e.Rule = "login " + o.login.Name()
+		e.Rule, e.Source = o.login.Rule(), o.login.Source()
 		if o.login.Username == TokenUser {
 			e.Rule, e.Err = "identity token "+o.login.Name(), errIdentityToken
 			return e
 		}
-		e.Username, e.Password = o.login.Username, o.login.Password
+		e.Username, e.Password, e.Expires = o.login.Username, o.login.Password, o.login.Expires
+		e.Err = o.login.missing(p.HelperErrors)
 	case o.ecr != nil:
 		e.Rule = ecrRule(*o.ecr)
 		t, _, err := p.anyToken(ctx, *o.ecr)

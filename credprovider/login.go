@@ -2,6 +2,7 @@ package credprovider
 
 import (
 	"strings"
+	"time"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -28,6 +29,29 @@ type Login struct {
 	Token bool `json:"token,omitempty"`
 	// Bearer says that Password is a Bearer token, which is sent as it is; Username is "" then.
 	Bearer bool `json:"bearer,omitempty"`
+	// Helper is the program of a credential helper that gives the login, see [HelperSource]; then
+	// Username and Password are its answer, empty if there is none. MaxStale belongs to it, and
+	// Expires is when the answer is no longer used.
+	Helper   string        `json:"helper,omitempty"`
+	MaxStale time.Duration `json:"maxStale,omitempty"`
+	Expires  time.Time     `json:"-"`
+}
+
+// FromHelper reports whether a credential helper gives the login.
+func (l Login) FromHelper() bool { return l.Helper != "" }
+
+// Missing reports whether the login's helper has given no answer that can be used.
+func (l Login) Missing() bool { return l.FromHelper() && l.Password.IsZero() }
+
+// Rule names the login in messages.
+func (l Login) Rule() string { return "login " + l.Name() }
+
+// Source names where the login comes from, "" for the config.
+func (l Login) Source() string {
+	if !l.FromHelper() {
+		return ""
+	}
+	return HelperSource{Program: l.Helper}.String()
 }
 
 // IsPassword reports whether l is a username with a password, as in Basic authentication. kubelet

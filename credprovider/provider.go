@@ -18,6 +18,8 @@ type Provider struct {
 	// are the same.
 	Resolve func(hostPath string) (string, error)
 	Getenv  func(string) string // nil: os.Getenv
+	// HelperErrors are reasons why credential helpers gave no login, by the login's name.
+	HelperErrors map[string]error
 }
 
 // Credential is a login for an image, and how kubelet may use it.
@@ -43,7 +45,7 @@ type Credential struct {
 var ErrNotServed = errors.New("no credential is configured for this image")
 
 // Credential returns the credential for an image that is pulled for a pod. Errors are those of
-// [Rules.Plan], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], and a *[WithheldError] when the
+// [Rules.Plan], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], a *[NoHelperLoginError], and a *[WithheldError] when the
 // rules were not made for the hosts.toml that containerd finds.
 func (p *Provider) Credential(ctx context.Context, image string, pod Pod) (Credential, error) {
 	return p.credential(image, func(r ecr.Registry) (Token, bool, error) { return p.token(ctx, r, pod) })
@@ -61,9 +63,7 @@ func (p *Provider) credential(image string, get func(ecr.Registry) (Token, bool,
 		c.Key = plan.Image.Name
 	}
 	if plan.Login != nil {
-		c.Username, c.Password = plan.Login.Username, plan.Login.Password
-		c.Rule = "login " + plan.Login.Name()
-		return c, nil
+		return c, c.fill(*plan.Login, p.HelperErrors)
 	}
 	t, ofPod, err := get(*plan.ECR)
 	if err != nil {
@@ -73,6 +73,28 @@ func (p *Provider) credential(image string, get func(ecr.Registry) (Token, bool,
 	c.Username, c.Password, c.Expires = t.Username, t.Password, t.Expires
 	c.Rule = ecrRule(*plan.ECR) + ", " + t.Source
 	return c, nil
+}
+
+// fill sets the login of c. The error is a *[NoHelperLoginError].
+func (c *Credential) fill(l Login, reasons map[string]error) error {
+	if err := l.missing(reasons); err != nil {
+		*c = Credential{}
+		return err
+	}
+	c.Username, c.Password, c.Expires = l.Username, l.Password, l.Expires
+	c.Rule = l.Rule()
+	if s := l.Source(); s != "" {
+		c.Rule += ", " + s
+	}
+	return nil
+}
+
+// missing returns a *[NoHelperLoginError] for a login whose helper has given none.
+func (l Login) missing(reasons map[string]error) error {
+	if !l.Missing() {
+		return nil
+	}
+	return &NoHelperLoginError{Registry: l.Name(), Program: l.Helper, Err: reasons[l.Name()]}
 }
 
 // ecrRule names an ECR registry in messages; the public one has no account.

@@ -343,7 +343,7 @@ func TestRulesSurviveTheirFile(t *testing.T) {
 
 func TestBadRules(t *testing.T) {
 	for name, content := range map[string]string{
-		"garbage": "canary", "empty": "", "future format": `{"version":3,"registries":[{"host":"h","password":"canary"}]}`, "no version": "{}",
+		"garbage": "canary", "empty": "", "future format": `{"version":4,"registries":[{"host":"h","password":"canary"}]}`, "no version": "{}",
 		"wrong type": `{"version":1,"registries":"canary"}`,
 	} {
 		r, err := ParseRules([]byte(content))

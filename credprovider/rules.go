@@ -19,7 +19,10 @@ const RulesFile = "/var/lib/berth/provider.json"
 const (
 	rulesVersion    = 1
 	rulesIdentities = 2
-	rulesVersionMax = rulesIdentities
+	// The third is written only when there is a login of a credential helper: a program that does
+	// not know them would answer with an empty login.
+	rulesHelpers    = 3
+	rulesVersionMax = rulesHelpers
 )
 
 // maxRules is the size of the largest rules file, in bytes.

@@ -136,6 +136,9 @@ func wireOf(r Rules) wireRules {
 			w.Version = rulesIdentities
 		}
 	}
+	if slices.ContainsFunc(r.Registries, Login.FromHelper) {
+		w.Version = rulesHelpers
+	}
 	if r.Proxy != (proxy.Settings{}) {
 		w.Proxy = &wireProxy{HTTP: r.Proxy.HTTP.Reveal(), HTTPS: r.Proxy.HTTPS.Reveal(), No: r.Proxy.No}
 	}
@@ -145,6 +148,9 @@ func wireOf(r Rules) wireRules {
 func wireLogins(list []Login) []wireLogin {
 	var all []wireLogin
 	for _, l := range list {
+		if l.FromHelper() { // its answers have a file of their own
+			l.Username, l.Password = "", redact.Secret{}
+		}
 		all = append(all, wireLogin{Login: l, Password: l.Password.Reveal()})
 	}
 	return all

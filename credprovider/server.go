@@ -42,7 +42,8 @@ func (p *Provider) ServerCredential(ctx context.Context, server string) (Credent
 	case owned.login != nil && owned.login.Bearer:
 		return Credential{}, notServed("the registrytoken of %s cannot be passed to docker; run docker login for it", host)
 	case owned.login != nil:
-		return Credential{Username: owned.login.Username, Password: owned.login.Password, Rule: "login " + owned.login.Name()}, nil
+		var c Credential
+		return c, c.fill(*owned.login, p.HelperErrors)
 	}
 	r := *owned.ecr
 	if r.ServiceAccount.OnMissingRole == ecr.RoleOrNone {

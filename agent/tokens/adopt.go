@@ -119,7 +119,7 @@ func (rf *Refresher) adopt(found []stored, err error) {
 		if _, ok := rf.entries[scopeOf(f.registry)]; ok || room <= 0 {
 			continue
 		}
-		h := newHeldToken(f.token, c, rf.random())
+		h := newHeldToken(f.token, c, rf.random(), nil)
 		if !h.good(c) {
 			continue
 		}

@@ -26,32 +26,48 @@ func scopeOf(r ecr.Registry) scope {
 // heldToken is a token with its times; the zero value is none.
 type heldToken struct {
 	token credprovider.Token
-	ends  moment // it is not served from here on
-	renew moment // a new one is due from here on
-	warn  moment // a failure to renew is an alarm from here on
+	// helper is true for the login of a credential helper.
+	helper bool
+	ends   moment // it is not served from here on
+	renew  moment // a new one is due from here on
+	warn   moment // a failure to renew is an alarm from here on
 }
 
-// newHeldToken computes the times of a token that arrived at c.
-func newHeldToken(t credprovider.Token, c clock, rnd float64) heldToken {
-	life := t.Expires.Sub(t.Issued)
-	// The monotonic clock starts counting now. A token issued slightly in the future must not gain
-	// by that.
-	ends := c.at(t.UsableUntil())
-	if most := c.mono.Add(t.UsableUntil().Sub(t.Issued)); ends.mono.After(most) {
-		ends.mono = most
+// newHeldToken computes the times of a token that arrived at c; helper is its source, nil for ECR.
+func newHeldToken(t credprovider.Token, c clock, rnd float64, helper *credprovider.HelperSource) heldToken {
+	if helper != nil {
+		l := helperLogin(*helper, t)
+		ends := l.UsableUntil(helper.MaxStale)
+		return heldToken{
+			token: t, helper: true,
+			ends: boundedMoment(c, t.Issued, ends), renew: c.at(l.NextRefresh(helper.Refresh, rnd)),
+			warn: c.at(ends.Add(-ends.Sub(t.Issued) / 4)),
+		}
 	}
+	life := t.Expires.Sub(t.Issued)
 	return heldToken{
 		token: t,
-		ends:  ends,
+		ends:  boundedMoment(c, t.Issued, t.UsableUntil()),
 		renew: c.at(credprovider.NextRefresh(c.wall, t.Issued.Round(0), t.Expires.Round(0), rnd)),
 		warn:  c.at(t.Expires.Add(-life / 4)),
 	}
 }
 
+// boundedMoment is the end of a token. The monotonic clock starts counting now: a token issued
+// slightly in the future must not gain by that.
+func boundedMoment(c clock, issued, ends time.Time) moment {
+	m := c.at(ends)
+	if most := c.mono.Add(ends.Sub(issued)); m.mono.After(most) {
+		m.mono = most
+	}
+	return m
+}
+
 func (h heldToken) isZero() bool { return h.token.Password.IsZero() }
 
 func (h heldToken) good(c clock) bool {
-	return !h.isZero() && !h.ends.reached(c) && h.token.Usable(c.wall)
+	// A clock that was set back does not end a helper's login: the monotonic clock bounds it.
+	return !h.isZero() && !h.ends.reached(c) && (h.helper || h.token.Usable(c.wall))
 }
 
 func (h heldToken) same(t credprovider.Token) bool {
@@ -61,9 +77,10 @@ func (h heldToken) same(t credprovider.Token) bool {
 // entry is the state of one scope.
 type entry struct {
 	scope    scope
-	registry ecr.Registry // the registry that AWS is asked for
-	hosts    []string     // sorted
-	wanted   bool         // else adopted: kept fresh only for the credential provider
+	registry ecr.Registry               // the registry that AWS is asked for
+	helper   *credprovider.HelperSource // the credential helper in place of AWS, nil for ECR
+	hosts    []string                   // sorted
+	wanted   bool                       // else adopted: kept fresh only for the credential provider
 	held     heldToken
 	served   bool // held was good at the last observe
 
@@ -100,6 +117,7 @@ func newEntry(s scope) *entry {
 // reset returns e for a new source, without the failures of the old one.
 func (e *entry) reset() *entry {
 	n := newEntry(e.scope)
+	n.helper = e.helper
 	n.registry, n.hosts, n.wanted, n.held, n.served = e.registry, e.hosts, e.wanted, e.held, e.served
 	n.calls, n.renewals, n.picked, n.failed = e.calls, e.renewals, e.picked, e.failed
 	return n

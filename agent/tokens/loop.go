@@ -87,8 +87,8 @@ func (rf *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Durat
 			rf.observe(e, c)
 			e.due = c.mono
 			switch kind := e.next(c); {
-			case kind == noTask || rf.source == nil:
-				e.due = e.due.Add(e.wait(c, rf.source != nil))
+			case kind == noTask || rf.origin(e) == nil:
+				e.due = e.due.Add(e.wait(c, rf.origin(e) != nil))
 			case rf.inFlight < maxInFlight:
 				rf.start(ctx, calls, e, kind, c)
 				e.due = e.due.Add(e.wait(c, true))
@@ -174,7 +174,7 @@ func (rf *Refresher) clockWentBack(c clock, jump time.Duration) {
 func (rf *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, kind task, c clock) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	job := taskRun{
-		task: kind, source: rf.source, registry: e.registry,
+		task: kind, origin: rf.origin(e),
 		held: e.held.token, heldGood: e.held.good(c), due: e.held.renew.reached(c), fresh: e.fresh,
 	}
 	e.calling, e.cancel = true, cancel

@@ -16,7 +16,7 @@ var errSameToken = errors.New("the source returned the old token again")
 
 // take serves the token of a, unless it is the held one or not valid.
 func (rf *Refresher) take(e *entry, c clock, a answer) {
-	h := newHeldToken(a.token, c, rf.random())
+	h := newHeldToken(a.token, c, rf.random(), e.helper)
 	switch {
 	case e.held.same(a.token):
 		if a.called {
@@ -34,7 +34,7 @@ func (rf *Refresher) take(e *entry, c clock, a answer) {
 	if a.called {
 		e.renewals++
 		e.retryAfterEnd = time.Time{}
-		e.notBefore = c.mono.Add(afterSuccess(a.token.Expires.Sub(a.token.Issued)))
+		e.notBefore = c.mono.Add(afterSuccess(h.ends.wall.Sub(a.token.Issued)))
 	} else {
 		// A token of another process does not change when AWS may be asked.
 		e.picked++

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/helper"
 )
 
 // reasons lists the outcomes of a source, the one that explains best first, with their keys in
@@ -31,6 +32,10 @@ type outcomeReason struct {
 // worstReason is the outcome of the sources that explains best why there is no token: if a profile
 // is denied and keys are missing, the former. An unknown outcome counts as the last one.
 func worstReason(err error) outcomeReason {
+	var of *helper.Error
+	if errors.As(err, &of) {
+		return outcomeReason{key: string(of.Class)}
+	}
 	all := reasons()
 	errs := sourceErrors(err)
 	for _, r := range all {

@@ -61,6 +61,7 @@ type Refresher struct {
 	mu       sync.Mutex
 	running  bool
 	source   Source
+	helpers  Helpers
 	entries  map[scope]*entry
 	order    []*entry // wanted ones first, then by scope
 	dropped  map[scope]pauses
@@ -110,7 +111,7 @@ func (rf *Refresher) Set(source Source, want []ecr.Registry) {
 	}
 	changed := source != rf.source
 	for _, e := range rf.order {
-		if _, ok := byScope[e.scope]; !ok && e.wanted {
+		if _, ok := byScope[e.scope]; !ok && e.wanted && e.helper == nil {
 			e.unwant()
 			changed = true
 		}
@@ -142,6 +143,9 @@ func (rf *Refresher) replaceSource(source Source) {
 	rf.scan.abort()
 	clear(rf.dropped)
 	for s, old := range rf.entries {
+		if old.helper != nil {
+			continue
+		}
 		old.abort()
 		if !old.wanted {
 			delete(rf.entries, s) // the scan adopts it again if the new source can serve it

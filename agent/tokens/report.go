@@ -30,6 +30,9 @@ func (e *entry) shouldLog(what string, now time.Time) bool {
 
 // attrs begins with what tells e from every other entry.
 func (e *entry) attrs(more ...slog.Attr) []slog.Attr {
+	if e.helper != nil {
+		return append([]slog.Attr{slog.String("registry", e.helper.Registry), slog.String("helper", e.helper.Program)}, more...)
+	}
 	attrs := []slog.Attr{
 		slog.String("service", string(e.scope.service)), slog.String("region", e.scope.region),
 	}
@@ -41,14 +44,23 @@ func (e *entry) attrs(more ...slog.Attr) []slog.Attr {
 
 func (rf *Refresher) logTaken(e *entry, a answer) {
 	level, message := slog.LevelDebug, "ECR token renewed"
-	if !a.called {
+	switch {
+	case e.helper != nil && a.called:
+		message = "login of a credential helper renewed"
+	case e.helper != nil:
+		message = "stored login of a credential helper taken"
+	case !a.called:
 		message = "ECR token taken from another process"
 	}
 	if e.warned {
 		level, e.warned = slog.LevelInfo, false
 	}
+	expires := a.token.Expires
+	if e.helper != nil {
+		expires = helperLogin(*e.helper, a.token).UsableUntil(e.helper.MaxStale)
+	}
 	rf.log(level, message, e.attrs(slog.String("source", a.token.Source),
-		slog.Time("expires", a.token.Expires), slog.Int("failures", e.failures))...)
+		slog.Time("expires", expires), slog.Int("failures", e.failures))...)
 }
 
 func (rf *Refresher) logFailed(e *entry, c clock, why string, err error) {
@@ -62,9 +74,13 @@ func (rf *Refresher) logFailed(e *entry, c clock, why string, err error) {
 	e.warned = true
 	attrs := e.attrs(slog.String("reason", why), slog.Int("failures", e.failures), slog.Any("error", err))
 	if e.held.good(c) {
-		attrs = append(attrs, slog.Time("served_until", e.held.token.UsableUntil()))
+		attrs = append(attrs, slog.Time("served_until", e.held.ends.wall))
 	}
-	rf.log(level, "ECR token renewal failed", attrs...)
+	message := "ECR token renewal failed"
+	if e.helper != nil {
+		message = "credential helper gave no login"
+	}
+	rf.log(level, message, attrs...)
 }
 
 // logAlarm logs that a token that existed ends. That there is none yet was logged with the reason.
@@ -75,8 +91,12 @@ func (rf *Refresher) logAlarm(e *entry, c clock) {
 	if e.held.good(c) {
 		if e.shouldLog("near", c.mono) {
 			e.warned = true
-			rf.log(slog.LevelWarn, "ECR token expires soon and cannot be renewed",
-				e.attrs(slog.Time("served_until", e.held.token.UsableUntil()))...)
+			message := "ECR token expires soon and cannot be renewed"
+			if e.helper != nil {
+				message = "login of a credential helper ends soon and cannot be renewed"
+			}
+			rf.log(slog.LevelWarn, message,
+				e.attrs(slog.Time("served_until", e.held.ends.wall))...)
 		}
 		return
 	}
@@ -86,8 +106,11 @@ func (rf *Refresher) logAlarm(e *entry, c clock) {
 func (rf *Refresher) logEnded(e *entry, c clock) {
 	if e.wanted && e.shouldLog("gone", c.mono) {
 		e.warned = true
-		rf.log(slog.LevelError, "ECR token is about to expire and is no longer served",
-			e.attrs(slog.Time("expires", e.held.token.Expires))...)
+		message, expires := "ECR token is about to expire and is no longer served", e.held.token.Expires
+		if e.helper != nil {
+			message, expires = "login of a credential helper has ended and is no longer served", e.held.ends.wall
+		}
+		rf.log(slog.LevelError, message, e.attrs(slog.Time("expires", expires))...)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
@@ -57,13 +58,19 @@ func (rf *Refresher) Status() []Status {
 			Renewals: e.renewals, Picked: e.picked, Attempts: e.calls, Failures: maps.Clone(e.failed),
 			Alarm: e.alarm(c),
 		}
+		if e.helper != nil {
+			s.Source, s.Identity = e.helper.String(), e.helper.Program
+		}
 		if t := e.held.token; !e.held.isZero() {
 			s.Source, s.Identity, s.Issued, s.Expires = t.Source, t.Identity, t.Issued, t.Expires
+			if e.helper != nil {
+				s.Expires = e.held.ends.wall
+			}
 		}
 		if e.err != nil {
 			s.LastError, s.LastErrorTime, s.FailingSince = e.err.Error(), e.errAt, e.since
 		}
-		if !e.calling && !e.gaveUp && rf.source != nil {
+		if !e.calling && !e.gaveUp && rf.origin(e) != nil {
 			s.NextAttempt = c.wall.Add(e.untilRenewal(c))
 		}
 		all = append(all, s)
@@ -93,7 +100,7 @@ func (e *entry) alarm(c clock) string {
 		// No call has failed yet.
 		return ""
 	}
-	until := e.held.token.UsableUntil().UTC().Format(time.RFC3339)
+	until := e.held.ends.wall.UTC().Format(time.RFC3339)
 	switch {
 	case good && !e.held.warn.reached(c):
 		return ""
@@ -107,7 +114,7 @@ func (e *entry) alarm(c clock) string {
 
 // String is for people: "us-east-1", or "us-east-1 (ecr-public)".
 func (s scope) String() string {
-	if s.service == ecr.Private {
+	if s.service == ecr.Private || s.service == credprovider.HelperService {
 		return s.region
 	}
 	return s.region + " (" + string(s.service) + ")"

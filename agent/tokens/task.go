@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
 // task is an action for an entry.
@@ -23,8 +22,7 @@ const (
 // taskRun is a task with its input.
 type taskRun struct {
 	task     task
-	source   Source
-	registry ecr.Registry
+	origin   origin
 	held     credprovider.Token // may be the zero value
 	heldGood bool
 	due      bool // held is due for renewal
@@ -42,7 +40,7 @@ type answer struct {
 
 func (tr taskRun) run(ctx context.Context) answer {
 	a := answer{task: tr.task}
-	stored, ok := tr.source.Cached(tr.registry)
+	stored, ok := tr.origin.cached()
 	if ok && tr.better(stored) {
 		a.token, a.got = stored, true
 		return a
@@ -52,12 +50,12 @@ func (tr taskRun) run(ctx context.Context) answer {
 		// Other credentials, but the same token: the credentials are the same.
 	case tr.task == renewToken:
 		a.called = true
-		a.token, a.err = tr.source.Renew(ctx, tr.registry)
+		a.token, a.err = tr.origin.renew(ctx)
 		a.got = a.err == nil
 	case tr.task == searchCache && ok:
 		// Get returns the stored token unless a better source has one. An error here changes
 		// nothing.
-		if t, err := tr.source.Get(ctx, tr.registry); err == nil && tr.better(t) {
+		if t, err := tr.origin.better(ctx); err == nil && tr.better(t) {
 			a.token, a.got = t, true
 		}
 	}

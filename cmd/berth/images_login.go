@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ type ways struct {
 // ways takes the logins from the config, if there is one, from docker's config,
 // and from AWS.
 func (o *options) ways(stderr io.Writer) (ways, error) {
-	cfg, err := o.configForImages(stderr)
+	cfg, helpers, reasons, err := o.configForImages(stderr)
 	if err != nil {
 		return ways{}, err
 	}
@@ -37,7 +38,8 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	var rules credprovider.Rules
 	if cfg != nil {
 		rules = cfg.ProviderRules()
-		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
+		w.access.Logins = credprovider.NewLogins(helpers.FillAll(rules.Registries), rules.DockerConfig)
+		w.access.HelperErrors = reasons
 		w.access.Settings = registry.SettingsOf(cfg)
 		w.access.Proxy = transport.Proxy(cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)))
 		w.access.ECRNames = rules.ECRNames
@@ -54,14 +56,19 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 
 // configForImages returns the config of this node, nil if there is none or if this user may not
 // read it: images can be copied without root.
-func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
+// With it come the logins of its credential helpers, and why others are missing.
+func (o *options) configForImages(stderr io.Writer) (*config.Config, credprovider.HelperLogins, map[string]error, error) {
 	n, cfg, err := o.openMaybe(stderr)
 	if err != nil && o.config == "" && errors.Is(err, fs.ErrPermission) {
 		fmt.Fprintf(stderr, "note: going on without the config of this node: %v\n", strings.ReplaceAll(err.Error(), "\n", "; "))
-		return nil, nil
+		return nil, nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	return cfg, n.Close()
+	if cfg == nil {
+		return nil, nil, nil, n.Close()
+	}
+	logins, reasons := n.HelperLogins(context.Background(), cfg) // bounded by itself
+	return cfg, logins, reasons, n.Close()
 }

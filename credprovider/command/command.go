@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/berth-registry/berth/credprovider"
 )
@@ -114,6 +115,7 @@ func (p Program) serve(o options, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	reasons := rules.UseHelperLogins(filepath.Dir(o.rules), time.Now())
 	request, err := credprovider.ReadRequest(in)
 	if err != nil {
 		return err
@@ -123,9 +125,10 @@ func (p Program) serve(o options, in io.Reader, out io.Writer) error {
 		return err
 	}
 	provider := &credprovider.Provider{
-		Rules:   rules,
-		Tokens:  tokens,
-		Resolve: func(hostPath string) (string, error) { return filepath.Join(o.root, hostPath), nil },
+		Rules:        rules,
+		Tokens:       tokens,
+		Resolve:      func(hostPath string) (string, error) { return filepath.Join(o.root, hostPath), nil },
+		HelperErrors: reasons,
 	}
 	return credprovider.Serve(context.Background(), bytes.NewReader(request), out, provider)
 }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/berth-registry/berth/credprovider"
 )
@@ -105,11 +107,12 @@ func (p Program) get(o options, in io.Reader, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
+	reasons := rules.UseHelperLogins(filepath.Dir(o.rules), time.Now())
 	tokens, err := p.Tokens(rules, o.runDir, request)
 	if err != nil {
 		return err
 	}
-	c, err := (&credprovider.Provider{Rules: rules, Tokens: tokens}).ServerCredential(context.Background(), server)
+	c, err := (&credprovider.Provider{Rules: rules, Tokens: tokens, HelperErrors: reasons}).ServerCredential(context.Background(), server)
 	if err != nil {
 		return err
 	}

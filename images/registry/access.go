@@ -20,6 +20,8 @@ import (
 type Access struct {
 	// Logins are the logins of the config, by host and path.
 	Logins credprovider.Logins
+	// HelperErrors are reasons why credential helpers gave no login, by the login's name.
+	HelperErrors map[string]error
 	// Settings are the entries of the config. Of the entries that match by whole path segments and
 	// have Reach, the longest wins.
 	Settings []Settings
@@ -54,7 +56,7 @@ func SettingsOf(cfg *config.Config) []Settings {
 	var all []Settings
 	for _, r := range cfg.Registries {
 		all = append(all, Settings{
-			Host: r.Host, Login: r.Username != "", Reach: r.SaysHowToReach(),
+			Host: r.Host, Login: r.HasLogin(), Reach: r.SaysHowToReach(),
 			PlainHTTP: r.PlainHTTP, AllowPlainHTTPCredentials: r.AllowPlainHTTPCredentials,
 			CA: r.TLS.CA, Cert: r.TLS.Cert, Key: r.TLS.Key, InsecureSkipVerify: r.TLS.InsecureSkipVerify,
 		})

@@ -49,6 +49,9 @@ func (c credential) hint(e *statusError) string {
 // credential returns the login for a repository. host is the registry as image names have it. A
 // login that must not be sent is an error.
 func (w *Client) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
+	if l, ok := w.access.Logins.For(host, s.scheme(), repository); ok && l.Missing() {
+		return credential{}, &credprovider.NoHelperLoginError{Registry: l.Name(), Program: l.Helper, Err: w.access.HelperErrors[l.Name()]}
+	}
 	c, ok := w.access.configured(host, repository, s)
 	if !ok {
 		var err error

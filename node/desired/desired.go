@@ -36,7 +36,7 @@ func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
 		certsDir:        cmp.Or(in.CertsDir, cfg.Containerd.CertsDir),
 		registries:      registriesByHost(cfg),
-		logins:          credprovider.NewLogins(cfg.Logins()),
+		logins:          in.logins(cfg),
 		ecrNames:        cfg.ECRNames(),
 		in:              in,
 		authBasic:       map[string]bool{},

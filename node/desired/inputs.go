@@ -2,6 +2,7 @@ package desired
 
 import (
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node/probestate"
@@ -14,6 +15,9 @@ type Inputs struct {
 	CertsDir string
 	// Headers are those of ECR registries; their logins are not in the config.
 	Headers Headers
+	// HelperLogins are the usable answers of credential helpers, by the login's name. A missing one
+	// has no header.
+	HelperLogins credprovider.HelperLogins
 	// Health knows which endpoints answer; nil leaves all of them in.
 	Health Health
 	// Foreign are the certificates in certs.d that Berth did not write.

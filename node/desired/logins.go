@@ -12,6 +12,15 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
+// logins are those of the config, with the answers of credential helpers.
+func (in Inputs) logins(cfg *config.Config) credprovider.Logins {
+	registries, docker := cfg.Logins()
+	return credprovider.NewLogins(in.HelperLogins.FillAll(registries), docker)
+}
+
+// Login returns the login for a whole host, that of its credential helper included.
+func (d *State) Login(host string) (credprovider.Login, bool) { return d.logins.For(host, "https", "") }
+
 // access is a host's login.
 type access struct {
 	header redact.Secret // the header in hosts.toml; zero for none
@@ -43,6 +52,9 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 	case login.Username == credprovider.TokenUser:
 		d.notice(subject, "the identity token of %s is not written for %s: containerd gets one neither from hosts.toml nor from kubelet; "+
 			"write username and passwordFile of an access token or a robot account under registries", login.Name(), u)
+		return access{}
+	case login.Missing():
+		d.notice(subject, "the login of %s is not written for %s: its credential helper %s has given none yet", login.Name(), u, login.Helper)
 		return access{}
 	case login.Token:
 		c := d.channel(u, config.AuthToken)
@@ -135,6 +147,9 @@ func (d *State) LoginName(t Target) string {
 		return ""
 	}
 	if l, ok := d.logins.For(t.Host.URL.Host, t.Host.URL.Scheme, t.Host.URL.RepositoryPath()); ok {
+		if l.FromHelper() {
+			return "login of " + l.Name() + " by " + l.Source()
+		}
 		return "login of " + strings.TrimSuffix(l.Name(), "/")
 	}
 	return ""

@@ -41,7 +41,7 @@ func TestLoginsPage(t *testing.T) {
 		}
 		for column, readers := range columns {
 			for _, r := range readers {
-				c := channelOf(u, config.AuthAuto, r, fact)
+				c := channelOf(u, config.AuthAuto, nil, r, fact)
 				want := "kubelet"
 				switch {
 				case c.Header && c.Serves:
@@ -52,6 +52,11 @@ func TestLoginsPage(t *testing.T) {
 					want = "client"
 				}
 				seen[want] = true
+				if server, ok := strings.CutPrefix(fact.Realm, "https://"); ok && column == 6 && want == "kubelet" {
+					if listed := channelOf(u, config.AuthAuto, []string{server}, r, fact); !listed.Header || !listed.Serves {
+						t.Errorf("%s: with tokenRealms: [%s]: %s", cells[0], server, listed.Why)
+					}
+				}
 				if cells[column] != want {
 					t.Errorf("%s: column %d is %q; for %+v it is %s (%s)", cells[0], column, cells[column], r, want, c.Why)
 				}

@@ -77,7 +77,7 @@ func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
 		return strings.HasPrefix(name, here) || strings.HasPrefix(here, name)
 	}
 	for _, r := range cfg.Registries {
-		if r.Username != "" && chosen(r.Host) && !r.AllowPlainHTTPCredentials {
+		if r.HasLogin() && chosen(r.Host) && !r.AllowPlainHTTPCredentials {
 			return false
 		}
 	}

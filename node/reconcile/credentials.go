@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
@@ -28,6 +29,13 @@ func (n *Node) Credentials(ctx context.Context, cfg *config.Config, image string
 		return credprovider.Explanation{}, err
 	}
 	p := credprovider.Provider{Rules: rules, Tokens: tokens, Resolve: n.Root.Resolve}
+	if cfg != nil {
+		var logins credprovider.HelperLogins
+		logins, p.HelperErrors = n.HelperLogins(ctx, cfg)
+		p.Rules.Registries = logins.FillAll(p.Rules.Registries)
+	} else if dir, err := n.Root.Resolve(StateDir); err == nil {
+		p.HelperErrors = p.Rules.UseHelperLogins(dir, time.Now())
+	}
 	e, err := p.Explain(ctx, image)
 	if err != nil || cfg == nil {
 		return e, err
@@ -64,6 +72,8 @@ func (n *Node) effectiveRules(ctx context.Context, cfg *config.Config) (credprov
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
+	in.HelperLogins = credprovider.HelperLogins{}
+	placeholders(cfg.Helpers(), in.HelperLogins)
 	in.Headers = desired.Headers{}
 	for _, r := range in.Compute(cfg).Containerd.ECRRegistries {
 		in.Headers[r.Host] = tokenPlaceholder

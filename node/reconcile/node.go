@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/managedfile/record"
@@ -48,7 +49,7 @@ func Open(root string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := managedfile.Open(r, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile))
+	store, err := managedfile.Open(r, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile, credprovider.HelperLoginsFile))
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"maps"
 	"path"
 	"slices"
 
@@ -63,7 +64,8 @@ func (p Plan) Differs() bool {
 // endpoints that it has withdrawn, and headers whose token it does not get, are left out. The files
 // to be written are verified with containerd's own reader.
 func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
-	learned, _, err := n.learned(ctx, cfg)
+	helperLogins, asked := n.storedHelperLogins(cfg)
+	learned, _, err := n.learned(ctx, cfg, maps.Clone(helperLogins)) // no registry gets a placeholder
 	if err != nil {
 		return Plan{}, err
 	}
@@ -73,6 +75,9 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	}
 	if in.Health, err = n.agentHealth(); err != nil {
 		return Plan{}, err
+	}
+	if in.HelperLogins = helperLogins; in.Health == nil {
+		placeholders(asked, in.HelperLogins)
 	}
 	states := in.Compute(cfg)
 	missing := 0
@@ -98,6 +103,13 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing; its header is left out until the agent gets one; see \"berth status\""})
 	case missing > 0:
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "no token yet; apply gets one"})
+	}
+	for _, s := range asked {
+		message := "its " + s.String() + " has given no login yet; apply asks it"
+		if in.Health != nil {
+			message = "its " + s.String() + " has given no login; its header is left out until the agent gets one; see \"berth status\""
+		}
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: s.Registry, Message: message})
 	}
 	for _, t := range plan.Trees {
 		if err := t.tree.Verify(ctx, t.Desired, t.Changes); err != nil {

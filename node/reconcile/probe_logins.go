@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/realm"
 	"github.com/berth-registry/berth/node/desired"
@@ -22,8 +23,8 @@ type LoginProber func(ctx context.Context, cfg *config.Config, targets []desired
 const factAge = 7 * time.Hour
 
 // learned returns what is known about logins. If no agent runs, the registries about which nothing
-// is known, or nothing recent, are probed first; probed reports that. Nothing is written.
-func (n *Node) learned(ctx context.Context, cfg *config.Config) (l probestate.SavedLogins, probed bool, err error) {
+// is known, or nothing recent, are probed first; probed reports that. Nothing is written. logins are those of credential helpers.
+func (n *Node) learned(ctx context.Context, cfg *config.Config, logins credprovider.HelperLogins) (l probestate.SavedLogins, probed bool, err error) {
 	if l, err = n.Learned(); err != nil || n.ProbeLogins == nil {
 		return l, false, err
 	}
@@ -34,6 +35,7 @@ func (n *Node) learned(ctx context.Context, cfg *config.Config) (l probestate.Sa
 	if err != nil {
 		return l, false, err
 	}
+	in.HelperLogins = logins
 	ask := slices.DeleteFunc(slices.Clone(in.Compute(cfg).Containerd.Targets), func(t desired.Target) bool {
 		return t.Try.IsZero() || !worthAsking(t, l.Facts)
 	})
