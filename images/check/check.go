@@ -37,10 +37,11 @@ type Checker struct {
 // Finding is the result for an image.
 type Finding string
 
-// The findings. [FoundSame] and [FoundUnverified] are OK.
+// The findings. [FoundSame], [FoundUnverified] and [FoundNeedsBase] are OK.
 const (
 	FoundSame        Finding = "ok"          // same as at the source
 	FoundUnverified  Finding = "unverified"  // exists; the source could not be asked
+	FoundNeedsBase   Finding = "needs base"  // what the bundle has of it is right; its base has the rest
 	FoundMissing     Finding = "missing"     // does not exist
 	FoundDifferent   Finding = "different"   // another digest
 	FoundIncomplete  Finding = "incomplete"  // some required platforms are missing
@@ -48,7 +49,9 @@ const (
 )
 
 // OK reports whether nothing is wrong.
-func (f Finding) OK() bool { return f == FoundSame || f == FoundUnverified }
+func (f Finding) OK() bool {
+	return f == FoundSame || f == FoundUnverified || f == FoundNeedsBase
+}
 
 // Checked is the result for one image at one spot.
 type Checked struct {

@@ -9,17 +9,18 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// CheckLayout checks each image in a directory: index, manifests, blobs by size and with Verify by
+// CheckLayout checks each image in a directory or a bundle: index, manifests, blobs by size and with Verify by
 // digest, signatures and other referrers; and compares with the source if it can be asked. Without
 // images it checks all that the directory has; problems are then entries without a name. The error
-// is about the directory, or the cause of the end of ctx.
+// is about the directory or the bundle, or the cause of the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
-	l, err := layout.Open(at.Layout())
+	l, err := bundle.OpenLocation(at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,6 +54,11 @@ func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Re
 	switch {
 	case manifest.IsDamaged(err):
 		return found.with(FoundIncomplete, err)
+	case manifest.IsNeeded(err):
+		if d, digestErr := repo.Digest(ctx, ref); digestErr == nil {
+			found.Digest = d.String()
+		}
+		return found.with(FoundNeedsBase, err)
 	case errors.Is(err, manifest.ErrNotFound):
 		return found.with(FoundMissing, nil)
 	case err != nil:
@@ -78,6 +84,8 @@ func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Re
 		return found.with(FoundIncomplete, w.err)
 	case len(found.Missing) > 0:
 		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
+	case w.needed != nil:
+		return found.with(FoundNeedsBase, w.needed)
 	}
 	return found.same(source)
 }
@@ -90,11 +98,14 @@ type completeness struct {
 	seen   map[v1.Hash]bool
 	err    error // the first
 	more   int   // number of further errors
+	needed error // something is left out, because the base of a bundle has it
 }
 
 func (w *completeness) addError(err error) {
 	switch {
 	case err == nil:
+	case manifest.IsNeeded(err):
+		w.needed = err
 	case w.err == nil:
 		w.err = err
 	default:

@@ -21,13 +21,15 @@ type Repository struct {
 	name   string
 }
 
-// full is the complete reference of a tag or a digest.
-func (r *Repository) full(ref string) string {
+// FullName is the complete reference of a tag or a digest in a repository with its registry.
+func FullName(repository, ref string) string {
 	if strings.Contains(ref, ":") {
-		return r.name + "@" + ref
+		return repository + "@" + ref
 	}
-	return r.name + ":" + ref
+	return repository + ":" + ref
 }
+
+func (r *Repository) full(ref string) string { return FullName(r.name, ref) }
 
 // entry returns the entry of index.json for a tag or a digest.
 func (r *Repository) entry(ref string) (v1.Descriptor, bool) {
