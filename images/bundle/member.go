@@ -128,7 +128,9 @@ func (c *content) compareHeader() error {
 		return err
 	}
 	got := make([]byte, len(want))
-	if _, err := io.ReadFull(c.plain, got); err != nil {
+	if _, err := io.ReadFull(c.plain, got); err == io.EOF {
+		return io.ErrUnexpectedEOF // io.EOF would be the end of empty content
+	} else if err != nil {
 		return err
 	}
 	if bytes.Equal(got, want) {
