@@ -168,7 +168,7 @@ func (b *Bundle) readFrames(frames []frame) error {
 	}
 	last := frames[len(frames)-1]
 	n := int64(last.plain)
-	if n > maxContents+maxFrame>>10 || int64(last.stored) != rawLength(n) {
+	if n > maxContents+2*trailer || int64(last.stored) != rawLength(n) {
 		return errNoContents
 	}
 	tail, err := b.rawFrame(stored, n)
@@ -197,7 +197,7 @@ func (b *Bundle) readFrames(frames []frame) error {
 		}
 		m.stored = stored
 		for ; left > 0; rest = rest[1:] {
-			if len(rest) == 0 || int64(rest[0].plain) != min(left, maxFrame) {
+			if len(rest) == 0 || rest[0].plain == 0 || int64(rest[0].plain) > left {
 				return fmt.Errorf("its seek table does not fit its table of contents at %s", m.name)
 			}
 			left -= int64(rest[0].plain)

@@ -24,6 +24,7 @@ type Writer struct {
 	zstd     bool
 	contents contents
 	frames   []frame
+	maxFrame int64 // bytes of the tar
 	at, tar  int64 // where the next member begins, in the file and in the tar
 
 	encoder  *zstd.Encoder
@@ -39,7 +40,10 @@ func Create(name string, split int64) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{out: out, zstd: isZstd(name), begin: bufio.NewReaderSize(nil, sample), buffer: make([]byte, blockHead+rawBlock)}
+	w := &Writer{
+		out: out, zstd: isZstd(name), maxFrame: maxFrame,
+		begin: bufio.NewReaderSize(nil, sample), buffer: make([]byte, blockHead+rawBlock),
+	}
 	if w.encoder, err = newEncoder(); err == nil {
 		err = w.addBytes(context.Background(), layout.MarkerFile, []byte(layout.MarkerText))
 	}
@@ -81,7 +85,7 @@ func (w *Writer) verify(ctx context.Context, m *member, d v1.Descriptor) ([]fram
 	if w.zstd {
 		m.storedLength = 0
 		for left := length; left > 0; {
-			n := min(left, maxFrame)
+			n := min(left, w.maxFrame)
 			stored, err := frameLength(w.out, m.stored+m.storedLength, n)
 			if err != nil {
 				return nil, err
@@ -191,7 +195,7 @@ func (w *Writer) writeFrames(sum *summing, plain io.Reader, left int64) ([]frame
 	compress := shrinks(w.encoder, begin)
 	var frames []frame
 	for left > 0 {
-		n, before := min(left, maxFrame), sum.n
+		n, before := min(left, w.maxFrame), sum.n
 		if compress {
 			err = compressFrame(sum, w.begin, n, w.encoder)
 		} else {
