@@ -44,6 +44,7 @@ are listed together.
 
 With --to oci:DIR or --to FILE.tar.zst it checks what berth images copy has written,
 all images if none is named: every blob by its size, and with --verify by its digest.
+On a registry --verify pulls every blob of the images once.
 
 --rate-limit shows how many pulls Docker Hub allows now, for the login of docker.io
 or else for the address of this machine. The request does not count as a pull.`,
@@ -71,9 +72,6 @@ or else for the address of this machine. The request does not count as a pull.`,
 				}
 			}
 			inDir := !at.IsRegistry()
-			if verify && !inDir {
-				return usage(errors.New("--verify: is for --to oci:DIR or FILE.tar.zst; a registry verifies by itself"))
-			}
 			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit || inDir)
 			if err != nil {
 				return err
@@ -115,7 +113,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "registry, with or without a path, oci:DIR, FILE.tar or FILE.tar.zst (default the mirrors in the config)")
 	f.StringSliceVar(&platforms, "platform", nil, "required platforms, as in linux/amd64,linux/arm64 (default all that an image has)")
-	f.BoolVar(&verify, "verify", false, "with --to oci:DIR or FILE.tar.zst: compute the digest of every blob")
+	f.BoolVar(&verify, "verify", false, "compute the digest of every blob; a registry is asked for all of them")
 	f.BoolVar(&limit, "rate-limit", false, "show how many pulls Docker Hub allows now")
 	f.IntVar(&jobs, "jobs", registry.DefaultJobs, "number of images that are checked at the same time")
 	sources.register(cmd)
