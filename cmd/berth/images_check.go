@@ -22,8 +22,8 @@ func newImagesCheck(o *options) *cobra.Command {
 	var limit, verify bool
 	var jobs int
 	cmd := &cobra.Command{
-		Use:   "check IMAGE… [--to REGISTRY[/PATH]|oci:DIR]",
-		Short: "Check that a registry or a directory has all images, as their source has them",
+		Use:   "check IMAGE… [--to REGISTRY[/PATH]|oci:DIR|FILE.tar[.zst]]",
+		Short: "Check that a registry, a directory or a file has all images, as their source has them",
 		Long: `Check images in a registry, under the path where berth images copy puts them: the
 tag exists with the digest of the source, if that can be reached, and with all
 platforms. Without --to it checks every mirror of the image in the config. It only
@@ -35,12 +35,14 @@ reads, and sends the source no request that counts as a pull.
   different   another digest than at the source
   incomplete  without all platforms, or with a file missing or damaged
   unreachable the registry could not be asked
+  needs base  what this file has of it is right; it was written with --except
 
-Exit code 1 if any image is neither ok nor unverified. Images with the same fault
+Exit code 1 if any image is not ok, unverified or needs base. Images with the same fault
 are listed together.
 
-With --to oci:DIR it checks a directory that berth images copy has filled, all its
-images if none is named: every file by its size, and with --verify by its digest.
+With --to oci:DIR or --to FILE.tar.zst it checks what berth images copy has written,
+all images if none is named: every blob by its size, and with --verify by its digest.
+On a registry --verify pulls every blob of the images once.
 
 --rate-limit shows how many pulls Docker Hub allows now, for the login of docker.io
 or else for the address of this machine. The request does not count as a pull.`,
@@ -48,6 +50,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 			"  berth images list -f manifests | berth images check --plain - --to registry.corp/mirror\n" +
 			"  berth images check --plain images.txt --platform linux/amd64,linux/arm64 -o json\n" +
 			"  berth images check --to oci:usb-stick --verify\n" +
+			"  berth images check --to images.tar.zst --verify\n" +
 			"  berth images check --rate-limit",
 		Args:        cobra.ArbitraryArgs,
 		Annotations: takes("text", "json", "yaml"),
@@ -60,20 +63,13 @@ or else for the address of this machine. The request does not count as a pull.`,
 			if jobs < 1 || jobs > 256 {
 				return usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
-			var target reference.Target
-			var layout reference.Location
-			if strings.HasPrefix(to, "oci:") {
-				layout, err = reference.ParseLocation(to)
-			} else if to != "" {
-				target, err = reference.ParseTarget(to)
+			var at reference.Location
+			if to != "" {
+				if at, err = reference.ParseLocation(to); err != nil {
+					return usage(fmt.Errorf("--to: %w", err))
+				}
 			}
-			if err != nil {
-				return usage(fmt.Errorf("--to: %w", err))
-			}
-			inDir := layout.Layout() != ""
-			if verify && !inDir {
-				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
-			}
+			inDir := !at.IsRegistry()
 			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit || inDir)
 			if err != nil {
 				return err
@@ -90,14 +86,14 @@ or else for the address of this machine. The request does not count as a pull.`,
 			switch {
 			case inDir && (len(wanted) > 0 || !sources.given() && len(args) == 0):
 				var more []error
-				if v.Images, more, err = c.CheckLayout(cmd.Context(), wanted, layout); cmd.Context().Err() != nil {
+				if v.Images, more, err = c.CheckLayout(cmd.Context(), wanted, at); cmd.Context().Err() != nil {
 					return errors.New("interrupted")
 				} else if err != nil {
 					return err
 				}
 				problems = append(problems, more...)
 			case len(wanted) > 0:
-				spots, err := spotsFor(to, target, w.cfg)
+				spots, err := spotsFor(to, at.Target(), w.cfg)
 				if err != nil {
 					return err
 				}
@@ -113,9 +109,9 @@ or else for the address of this machine. The request does not count as a pull.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&to, "to", "", "registry, with or without a path, or oci:DIR (default the mirrors in the config)")
+	f.StringVar(&to, "to", "", "registry, with or without a path, oci:DIR, FILE.tar or FILE.tar.zst (default the mirrors in the config)")
 	f.StringSliceVar(&platforms, "platform", nil, "required platforms, as in linux/amd64,linux/arm64 (default all that an image has)")
-	f.BoolVar(&verify, "verify", false, "with --to oci:DIR: compute the digest of every file")
+	f.BoolVar(&verify, "verify", false, "compute the digest of every blob; a registry is asked for all of them")
 	f.BoolVar(&limit, "rate-limit", false, "show how many pulls Docker Hub allows now")
 	f.IntVar(&jobs, "jobs", registry.DefaultJobs, "number of images that are checked at the same time")
 	sources.register(cmd)

@@ -22,13 +22,15 @@ func newImagesCopy(o *options) *cobra.Command {
 	var sources imageSources
 	var from, to string
 	var platforms []string
+	var split, except string
 	var create bool
 	c := copy.Copier{}
 	cmd := &cobra.Command{
-		Use:   "copy IMAGE… --to REGISTRY[/PATH]|oci:DIR",
-		Short: "Copy images to a registry or a directory, with the same digests",
+		Use:   "copy IMAGE… --to REGISTRY[/PATH]|oci:DIR|FILE.tar[.zst]",
+		Short: "Copy images to a registry, a directory or one file, with the same digests",
 		Long: `Copy images to a registry under the same repository path and tag, or into a
-directory in the OCI layout: all platforms, with signatures and attestations. With
+directory in the OCI layout, or into one file with such a directory, FILE.tar or
+FILE.tar.zst: all platforms, with signatures and attestations. With
 --to registry.corp/mirror, docker.io/library/nginx:1.27 becomes
 registry.corp/mirror/library/nginx:1.27. A tag that has another digest there is
 moved.
@@ -46,13 +48,23 @@ and signatures of the original index are not copied.
 
 Logins come from the config (-c) if there is one, from docker login, and for ECR
 from AWS. A refused login is not sent again. The images come from the registries in
-their names, never from mirrors, or with --from from a directory: all its images,
-or those that are named. Files that are missing in a directory, or have another
-size, are written again; --verify also compares the digest of each.`,
+their names, never from mirrors, or with --from from a directory or a file: all its
+images, or those that are named. Files that are missing in a directory, or have
+another size, are written again; --verify also compares the digest of each.
+
+A file gets its name when all images are in it, and is not changed afterwards. Until
+then it is FILE.partial, from which an interrupted run goes on. The same images give
+the same bytes. --split 4000MiB writes FILE.000, FILE.001 and so on, each of this
+size; --from FILE reads them. --except BASE leaves out what BASE has, which is a
+file, a directory or a list of images: such a file can be copied to a registry to
+which BASE was copied.`,
 		Example: "  berth images copy nginx:1.27 redislabs/redis:7.2.4-64 --to registry.corp:5000\n" +
 			"  berth images list -f manifests | berth images copy --plain - --to registry.corp/mirror\n" +
 			"  berth images copy --plain images.txt --to oci:usb-stick\n" +
 			"  berth images copy --from oci:usb-stick --to registry.corp:5000\n" +
+			"  berth images copy --plain images.txt --to images.tar.zst --split 4000MiB\n" +
+			"  berth images copy --from images.tar.zst --to registry.corp:5000\n" +
+			"  berth images copy nginx:1.27 nginx:latest --to tuesday.tar.zst --except images.tar.zst\n" +
 			"  berth images copy nginx:1.27 --to oci:usb-stick --platform linux/amd64 --platform linux/arm64\n" +
 			"  berth images copy nginx:1.27 --to registry.corp/amd64 --platform linux/amd64 --reduce-index\n" +
 			"  berth images copy nginx --to 111122223333.dkr.ecr.eu-west-1.amazonaws.com --create-repositories",
@@ -75,6 +87,9 @@ size, are written again; --verify also compares the digest of each.`,
 			if c.Jobs < 1 || c.Jobs > 256 {
 				return usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
+			if c.Split, err = bundleFlags(split, except, places.to); err != nil {
+				return err
+			}
 			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, from != "")
 			if err != nil {
 				return err
@@ -91,12 +106,19 @@ size, are written again; --verify also compares the digest of each.`,
 			if len(wanted) == 0 && (from == "" || sources.given() || len(args) > 0) {
 				return errors.Join(problems...)
 			}
+			if except != "" {
+				if c.Except, err = readContents(cmd, &c, except); err != nil {
+					return fmt.Errorf("--except: %w", err)
+				}
+			}
 			return o.copyImages(cmd, &c, wanted, places, problems)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&to, "to", "", "registry, with or without a path, or oci:DIR")
-	f.StringVar(&from, "from", "", "directory (oci:DIR or DIR) instead of the registries in the names of the images")
+	f.StringVar(&to, "to", "", "registry, with or without a path, oci:DIR, FILE.tar or FILE.tar.zst")
+	f.StringVar(&from, "from", "", "directory (oci:DIR or DIR) or file instead of the registries in the names of the images")
+	f.StringVar(&split, "split", "", "with --to FILE: write FILE.000, FILE.001 and so on, each of this size, as in 4000MiB")
+	f.StringVar(&except, "except", "", "with --to FILE: leave out what this file, directory (oci:DIR) or list of images has")
 	f.StringArrayVar(&platforms, "platform", nil, "platform to copy, as in linux/amd64; repeatable (default all that an image has)")
 	f.BoolVar(&c.ReduceIndex, "reduce-index", false, "make an index of the copied platforms only, which has another digest")
 	f.BoolVar(&c.Verify, "verify", false, "with --to oci:DIR: compute the digest of every file that is there")
@@ -114,7 +136,7 @@ func copyPlaces(from, to string) (places, error) {
 	var p places
 	var err error
 	if to == "" {
-		return p, usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR"))
+		return p, usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR, or --to FILE.tar.zst"))
 	}
 	if p.to, err = reference.ParseLocation(to); err != nil {
 		return p, usage(fmt.Errorf("--to: %w", err))

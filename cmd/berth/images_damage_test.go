@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/berth-registry/berth/images/bundle"
 )
 
-// usbStick makes a directory whose index names an image; list needs no more of it.
+// usbStick makes a directory and a file whose index names an image; list needs no more of it.
 func usbStick(t *testing.T, image string) {
 	t.Helper()
 	index := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,`+
@@ -23,6 +25,13 @@ func usbStick(t *testing.T, image string) {
 		os.WriteFile("usb-stick/oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600),
 		os.WriteFile("usb-stick/index.json", []byte(index), 0o600),
 	); err != nil {
+		t.Fatal(err)
+	}
+	w, err := bundle.Create("images.tar.zst", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Finish(t.Context(), bundle.Plan{Index: []byte(index)}), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -137,8 +137,8 @@ func TestImagesExamples(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 8 {
-		t.Errorf("%d examples ran, want 8", ran)
+	if ran != 9 {
+		t.Errorf("%d examples ran, want 9", ran)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestImagesVerbsHaveExamples(t *testing.T) {
 	}
 	slices.Sort(verbs)
 	// TestImagesExamples and TestCopyAndCheckExamples run those of these.
-	if want := []string{"check", "copy", "list", "rewrite"}; !slices.Equal(verbs, want) {
+	if want := []string{"check", "copy", "diff", "list", "rewrite"}; !slices.Equal(verbs, want) {
 		t.Errorf("verbs %q, want %q", verbs, want)
 	}
 }

@@ -34,8 +34,8 @@ registry that they name. They come from
   --plain FILE   one a line, as kubeadm config images list, rke config
                  --system-images and this command print them; also as uniq -c
                  counts them, and several on a line
-  --from DIR     the images of a directory that berth images copy --to oci:DIR has
-                 filled
+  --from DIR     the images of a directory or a file that berth images copy has
+                 written, with --to oci:DIR or --to FILE.tar.zst
 
 Lists for zarf, hauler, skopeo sync and regsync are read with -f and with --plain.
 Patterns for tags and whole repositories in them are not looked up but named.
@@ -56,7 +56,8 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 			"  helm template redis ./chart | berth images list -f -\n" +
 			"  kubectl get pods -A -o json | berth images list -f - -o json\n" +
 			"  berth images list -f manifests --plain system-images.txt > images.txt\n" +
-			"  berth images list --from oci:usb-stick",
+			"  berth images list --from oci:usb-stick\n" +
+			"  berth images list --from images.tar.zst",
 		Args:        noArguments("manifests are named with -f, and lists with --plain"),
 		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,7 +74,7 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 			return errors.Join(err, errors.Join(list.Problems()...))
 		},
 	}
-	cmd.Flags().StringArrayVar(&sources.from, "from", nil, "a directory (oci:DIR or DIR) that images were copied to; repeatable")
+	cmd.Flags().StringArrayVar(&sources.from, "from", nil, "a directory (oci:DIR or DIR) or a file that images were copied to; repeatable")
 	sources.register(cmd)
 	cmd.Flags().StringVarP(&sources.namespace, "namespace", "n", "", "only images of objects in this namespace")
 	cmd.Flags().BoolVar(&counts, "count", false, "print before each image how often it was found, as uniq -c does")

@@ -168,8 +168,8 @@ func (w *world) add(t *testing.T, name string) {
 	w.hub.PutManifest(repository, tag, sample.OCIIndex, []byte(index+"]}"))
 }
 
-// Every example in the help of copy and check works as it is written: what copy
-// has copied, check finds.
+// Every example in the help of copy, check and diff works as it is written: what
+// copy has copied, check finds.
 func TestCopyAndCheckExamples(t *testing.T) {
 	redis := chapter(t, filepath.Join(Repository(t), "docs/images.md"), "\n# Images", "\n## List\n")["yaml"][0]
 	w := startWorld(t)
@@ -179,7 +179,7 @@ func TestCopyAndCheckExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesCopy(&options{}), newImagesCheck(&options{})} {
+	for _, verb := range []*cobra.Command{newImagesCopy(&options{}), newImagesCheck(&options{}), newImagesDiff(&options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, w.root, line)
@@ -194,6 +194,8 @@ func TestCopyAndCheckExamples(t *testing.T) {
 				want = `"finding": "ok"`
 			case verb.Name() == "copy":
 				want = " copied, "
+			case verb.Name() == "diff":
+				want = "0 images, 0 B\n"
 			}
 			if !strings.Contains(out, want) || strings.Contains(out, "failed") {
 				t.Errorf("%s: no %q in\n%s", line, want, out)
@@ -201,8 +203,8 @@ func TestCopyAndCheckExamples(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 12 {
-		t.Errorf("%d examples ran, want 12", ran)
+	if ran != 18 {
+		t.Errorf("%d examples ran, want 18", ran)
 	}
 	if w.corp.Manifest("mirror/redislabs/operator", "7.2.4-7") == nil {
 		t.Error("nothing came to registry.corp/mirror")
@@ -216,7 +218,7 @@ func TestCopyAndCheckPage(t *testing.T) {
 	w := startWorld(t)
 	imageFiles(t, redis)
 	var out []string
-	for _, title := range []string{"Check", "Copy"} {
+	for _, title := range []string{"Check", "Copy", "Diff"} {
 		blocks := chapter(t, page, "\n## "+title+"\n", "\n## ")
 		for _, block := range blocks["sh"] {
 			for line := range strings.Lines(block) {
@@ -233,8 +235,8 @@ func TestCopyAndCheckPage(t *testing.T) {
 			}
 		}
 	}
-	if len(out) != 10 {
-		t.Errorf("%d commands ran, want 10", len(out))
+	if len(out) != 16 {
+		t.Errorf("%d commands ran, want 16", len(out))
 	}
 	if w.corp.Manifest("mirror/redislabs/redis", "7.2.4-64") == nil {
 		t.Error("nothing came to registry.corp/mirror")

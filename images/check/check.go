@@ -29,7 +29,8 @@ type Checker struct {
 	Wait   time.Duration // 0: [registry.DefaultWait]
 	// Platforms are required of each image that has several; nil: all of its platforms.
 	Platforms []manifest.Platform
-	// Verify computes the digest of each blob in a layout; without it the size is compared.
+	// Verify computes the digest of each blob. Without it, the size of each blob in a layout is
+	// compared, and a registry is asked for manifests only.
 	Verify bool
 	Log    *slog.Logger
 }
@@ -37,10 +38,11 @@ type Checker struct {
 // Finding is the result for an image.
 type Finding string
 
-// The findings. [FoundSame] and [FoundUnverified] are OK.
+// The findings. [FoundSame], [FoundUnverified] and [FoundNeedsBase] are OK.
 const (
 	FoundSame        Finding = "ok"          // same as at the source
 	FoundUnverified  Finding = "unverified"  // exists; the source could not be asked
+	FoundNeedsBase   Finding = "needs base"  // what the bundle has of it is right; its base has the rest
 	FoundMissing     Finding = "missing"     // does not exist
 	FoundDifferent   Finding = "different"   // another digest
 	FoundIncomplete  Finding = "incomplete"  // some required platforms are missing
@@ -48,7 +50,9 @@ const (
 )
 
 // OK reports whether nothing is wrong.
-func (f Finding) OK() bool { return f == FoundSame || f == FoundUnverified }
+func (f Finding) OK() bool {
+	return f == FoundSame || f == FoundUnverified || f == FoundNeedsBase
+}
 
 // Checked is the result for one image at one spot.
 type Checked struct {
@@ -94,6 +98,8 @@ type run struct {
 	verify    bool
 	// unreachable has the error of each host that no connection came about to.
 	unreachable sync.Map
+	// verified has the outcome for each blob of a registry whose digest was computed.
+	verified sync.Map
 }
 
 func (c *Checker) begin() *run {
@@ -134,7 +140,7 @@ func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, 
 	if source.err == nil {
 		found.Source = source.digest.String()
 	}
-	if s.Itself && source.err == nil && image.Digest() == "" && k.platforms == nil {
+	if s.Itself && source.err == nil && image.Digest() == "" && k.platforms == nil && !k.verify {
 		found.Digest, found.Finding = found.Source, FoundSame
 		return found
 	}
@@ -168,13 +174,22 @@ func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, 
 		return found
 	}
 	found.Digest = have.Desc.Digest.String()
+	if k.verify {
+		w := &completeness{k: k, store: repositoryStore{k, repo, s.Host}, repo: repo, seen: map[v1.Hash]bool{}}
+		return w.check(ctx, have, found).same(source)
+	}
 	if err := k.comparePlatforms(ctx, repo, have, &found); err != nil {
 		return found.with(FoundUnreachable, err)
 	}
-	if len(found.Missing) > 0 {
-		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
+	return found.complete().same(source)
+}
+
+// complete is the finding of an image that lacks required platforms.
+func (c Checked) complete() Checked {
+	if len(c.Missing) > 0 {
+		return c.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(c.Missing, ", ")))
 	}
-	return found.same(source)
+	return c
 }
 
 // compare compares with the digest of the source, if there is one. It returns false if they differ.
@@ -192,9 +207,11 @@ func (c Checked) compare(have manifest.Manifest, source sourceDigest, wantsAll b
 	return c, true
 }
 
-// same is the finding of an image that is complete.
+// same is the finding of an image of which nothing is wrong.
 func (c Checked) same(source sourceDigest) Checked {
 	switch {
+	case c.Finding != "":
+		return c
 	case errors.Is(source.err, manifest.ErrNotFound):
 		return c.with(FoundUnverified, errors.New("the source no longer has the image"))
 	case source.err != nil:

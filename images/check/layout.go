@@ -4,22 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// CheckLayout checks each image in a directory: index, manifests, blobs by size and with Verify by
+// CheckLayout checks each image in a directory or a bundle: index, manifests, blobs by size and with Verify by
 // digest, signatures and other referrers; and compares with the source if it can be asked. Without
 // images it checks all that the directory has; problems are then entries without a name. The error
-// is about the directory, or the cause of the end of ctx.
+// is about the directory or the bundle, or the cause of the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
-	l, err := layout.Open(at.Layout())
+	l, err := bundle.OpenLocation(at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,6 +53,11 @@ func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Re
 	switch {
 	case manifest.IsDamaged(err):
 		return found.with(FoundIncomplete, err)
+	case manifest.IsNeeded(err):
+		if d, digestErr := repo.Digest(ctx, ref); digestErr == nil {
+			found.Digest = d.String()
+		}
+		return found.with(FoundNeedsBase, err)
 	case errors.Is(err, manifest.ErrNotFound):
 		return found.with(FoundMissing, nil)
 	case err != nil:
@@ -66,35 +71,80 @@ func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Re
 		return found
 	}
 	found.Digest = have.Desc.Digest.String()
-	w := &completeness{k: k, layout: l, repo: repo, seen: map[v1.Hash]bool{}}
+	w := &completeness{k: k, store: layoutStore{l, k.verify}, repo: repo, seen: map[v1.Hash]bool{}}
+	return w.check(ctx, have, found).same(source)
+}
+
+// store has the content of images, whatever their names.
+type store interface {
+	manifest(ctx context.Context, d v1.Hash) (manifest.Manifest, error)
+	checkBlob(ctx context.Context, d v1.Descriptor) error
+	// isWrong reports whether an error is about content, and not about reading it.
+	isWrong(err error) bool
+}
+
+// layoutStore is a layout with all of its files.
+type layoutStore struct {
+	*layout.Layout
+	verify bool
+}
+
+func (l layoutStore) manifest(_ context.Context, d v1.Hash) (manifest.Manifest, error) {
+	return l.Manifest(d)
+}
+
+func (l layoutStore) checkBlob(ctx context.Context, d v1.Descriptor) error {
+	return l.CheckBlob(ctx, d, l.verify)
+}
+
+func (layoutStore) isWrong(error) bool { return true }
+
+// completeness checks that a layout or a registry has all content of an image.
+type completeness struct {
+	k      *run
+	store  store
+	repo   namedSource
+	seen   map[v1.Hash]bool
+	err    error // the first
+	more   int   // number of further errors
+	needed error // something is left out, because the base of a bundle has it
+}
+
+// namedSource is a repository in which images are found by their names.
+type namedSource interface {
+	platformSource
+	Manifest(ctx context.Context, ref string) (manifest.Manifest, error)
+	Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error)
+}
+
+// check returns the finding for an image, without one if nothing is wrong.
+func (w *completeness) check(ctx context.Context, have manifest.Manifest, found Checked) Checked {
 	w.image(ctx, have, &found)
 	switch {
 	case ctx.Err() != nil:
 		return found.with(FoundUnreachable, context.Cause(ctx))
 	case w.err != nil:
+		finding := FoundIncomplete
+		if !w.store.isWrong(w.err) {
+			finding = FoundUnreachable
+		}
 		if w.more > 0 {
 			w.err = fmt.Errorf("%w; and %d more of its files", w.err, w.more)
 		}
-		return found.with(FoundIncomplete, w.err)
+		return found.with(finding, w.err)
 	case len(found.Missing) > 0:
-		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
+		return found.complete()
+	case w.needed != nil:
+		return found.with(FoundNeedsBase, w.needed)
 	}
-	return found.same(source)
-}
-
-// completeness checks that a layout has all files of an image.
-type completeness struct {
-	k      *run
-	layout *layout.Layout
-	repo   *layout.Repository
-	seen   map[v1.Hash]bool
-	err    error // the first
-	more   int   // number of further errors
+	return found
 }
 
 func (w *completeness) addError(err error) {
 	switch {
 	case err == nil:
+	case manifest.IsNeeded(err):
+		w.needed = err
 	case w.err == nil:
 		w.err = err
 	default:
@@ -142,10 +192,10 @@ func (k *run) wants(d v1.Descriptor) bool {
 // child checks a manifest of an index. If it is missing, its platform is already in Missing.
 func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
-		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
+		w.addError(w.store.checkBlob(ctx, d))
 		return
 	}
-	c, err := w.layout.Manifest(d.Digest)
+	c, err := w.store.manifest(ctx, d.Digest)
 	switch {
 	case errors.Is(err, manifest.ErrNotFound) && depth == 0:
 	case err != nil:
@@ -176,7 +226,7 @@ func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth i
 		if ctx.Err() != nil {
 			return
 		}
-		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
+		w.addError(w.store.checkBlob(ctx, d))
 	}
 }
 

@@ -1,8 +1,8 @@
-// Package copy copies images between registries and OCI layouts.
+// Package copy copies images between registries, OCI layouts and bundles.
 //
 // It promises that a copy has the same digests, that existing content is not sent again, and that a
 // tag is set last, so that a run after a kill completes it. Start reading at [Copier.Copy]: plan.go
-// finds the content of each image, push.go sends it.
+// finds the content of each image, push.go sends it, and bundle.go writes it into one file.
 package copy
 
 import (
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
@@ -36,6 +37,10 @@ type Copier struct {
 	// index of these platforms only, which has another digest.
 	Platforms   []manifest.Platform
 	ReduceIndex bool
+	// Split is the size of the parts of a bundle that is written, in bytes; 0: one file. Except has
+	// what it leaves out; nil: nothing.
+	Split  int64
+	Except *Contents
 	// Repositories creates missing repositories of ECR; nil: images that need one fail.
 	Repositories RepositoryMaker
 	// Done is called for each image when it ends, one call at a time, but not for images that are
@@ -85,7 +90,7 @@ type Copied struct {
 }
 
 // Copy copies images from the registries in their names, or from a layout, to a location; from a
-// layout without images all that it has. The result has the order of images; an image that fails
+// layout without images all that it has. A bundle gets its name only if all images are in it. The result has the order of images; an image that fails
 // does not stop the others. The error is about all of them, about entries of a layout without a
 // name, or the cause of the end of ctx.
 func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, to reference.Location) ([]Copied, error) {
@@ -99,8 +104,12 @@ func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, t
 	}
 	r.addTasks(images)
 	r.planAll(ctx)
-	r.chooseHolders()
-	r.copyAll(ctx)
+	if to.Bundle() != "" {
+		problems = append(problems, r.fill(ctx))
+	} else {
+		r.chooseHolders()
+		r.copyAll(ctx)
+	}
 	results := make([]Copied, len(r.tasks))
 	for i, t := range r.tasks {
 		results[i] = t.result
@@ -113,10 +122,12 @@ type run struct {
 	copier *Copier
 	client *registry.Client
 	from   *layout.Layout // nil: registries
-	into   *layout.Layout // nil: a registry
+	into   *layout.Layout // nil: a registry or a bundle
 	to     reference.Location
-	slots  chan struct{}
-	tasks  []*task
+	// keep says that images keep their names, because the target is no registry.
+	keep  bool
+	slots chan struct{}
+	tasks []*task
 
 	mu        sync.Mutex
 	repoPairs map[repoPairKey]*repoPair
@@ -134,21 +145,33 @@ type onceResult struct {
 }
 
 func (c *Copier) begin(from, to reference.Location) (*run, error) {
-	client := registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log)
-	r := &run{
-		copier: c, to: to, client: client, slots: make(chan struct{}, client.Jobs()),
-		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*onceResult{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
+	r, err := c.open(from)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if from.Layout() != "" {
-		if r.from, err = layout.Open(from.Layout()); err != nil {
-			return nil, err
-		}
-	}
+	r.to, r.keep = to, !to.IsRegistry()
 	if to.Layout() != "" {
 		if r.into, err = layout.Create(to.Layout()); err != nil {
 			return nil, errors.Join(err, r.end())
 		}
+	}
+	return r, nil
+}
+
+// open begins a run that reads images only.
+func (c *Copier) open(from reference.Location) (*run, error) {
+	client := registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log)
+	r := &run{
+		copier: c, keep: true, client: client, slots: make(chan struct{}, client.Jobs()),
+		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*onceResult{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
+	}
+	if from.IsRegistry() {
+		return r, nil
+	}
+	var err error
+	if r.from, err = bundle.OpenLocation(from); err != nil {
+		client.Close()
+		return nil, err
 	}
 	return r, nil
 }

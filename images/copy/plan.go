@@ -24,7 +24,9 @@ type task struct {
 	main      *namedPart
 	// attached are the referrers of the image and its platforms.
 	attached []*attachment
+	count    tally
 	err      error
+	reported bool // its end
 }
 
 // namedPart is a manifest and the name that it gets at the target.
@@ -81,7 +83,7 @@ func (r *run) addTasks(images []reference.Reference) {
 		}
 		seen[image] = true
 		target := image
-		if r.into == nil {
+		if !r.keep {
 			target = r.to.Target().Reference(image)
 		}
 		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, sourceRef: image.Tag(), targetRef: image.Tag()}
@@ -166,10 +168,14 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 		return nil, err
 	}
 	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.src.Manifest(ctx, sourceRef) })
-	if manifest.IsDamaged(err) {
+	switch {
+	case manifest.IsDamaged(err):
 		return nil, err
-	}
-	if errors.Is(err, manifest.ErrNotFound) {
+	case manifest.IsNeeded(err):
+		n.part, err = r.planNeededName(ctx, pair, sourceRef, err)
+		n.atTarget = err == nil && have.Desc.Digest == n.part.content.Desc.Digest
+		return n, err
+	case errors.Is(err, manifest.ErrNotFound):
 		return nil, errors.New("there is no such image at the source")
 	}
 	if err == nil && reduces {
@@ -291,10 +297,34 @@ func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, a
 	if manifest.IsDamaged(err) {
 		return nil, err // names the file already
 	}
+	if manifest.IsNeeded(err) {
+		return r.planNeeded(ctx, pair, d.Digest, depth, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	return r.planPart(ctx, pair, c, atTarget, depth)
+}
+
+// planNeededName is planNeeded for a tag or a digest of the source.
+func (r *run) planNeededName(ctx context.Context, pair *repoPair, sourceRef string, needed error) (*part, error) {
+	d, err := pair.src.Digest(ctx, sourceRef)
+	if err != nil {
+		return nil, err
+	}
+	return r.planNeeded(ctx, pair, d, 0, needed)
+}
+
+// planNeeded plans a manifest that a bundle leaves out: the target has it if it has the base.
+func (r *run) planNeeded(ctx context.Context, pair *repoPair, d v1.Hash, depth int, needed error) (*part, error) {
+	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.dst.Manifest(ctx, d.String()) })
+	if registry.IsHidden(err) || manifest.IsDamaged(err) {
+		return nil, needed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d, err)
+	}
+	return r.planPart(ctx, pair, c, true, depth)
 }
 
 // planAttached finds what refers to a part, to its children, and to their referrers.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/images/transfer"
 )
@@ -98,16 +99,21 @@ func (r *run) copyAll(ctx context.Context) {
 }
 
 func (r *run) copyTask(ctx context.Context, t *task) {
-	count := &tally{}
 	if t.err == nil {
-		t.err = r.copyImage(ctx, t, count)
+		t.err = r.copyImage(ctx, t, &t.count)
 	}
+	t.finish()
+}
+
+// finish completes the result.
+func (t *task) finish() {
 	res := &t.result
-	res.Uploaded, res.Mounted, res.Present, res.Bytes = count.uploaded, count.mounted, count.present, count.bytes
+	res.Uploaded, res.Mounted, res.Present, res.Bytes = t.count.uploaded, t.count.mounted, t.count.present, t.count.bytes
 	switch {
 	case t.err != nil:
 		res.Status, res.Err, res.Error = StatusFailed, t.err, manifest.OneLine(t.err.Error())
-	case count.sent:
+	case res.Status != "": // a bundle decides for all of its images
+	case t.count.sent:
 		res.Status = StatusCopied
 	default:
 		res.Status = StatusPresent
@@ -240,6 +246,26 @@ func blobKey(pair *repoPair, d v1.Descriptor) string {
 	return "blob " + pair.store + " " + d.Digest.String()
 }
 
+// basePath is the repository of the target from which a blob is mounted that a bundle leaves out,
+// "" if there is none.
+func (r *run) basePath(pair *repoPair, d v1.Descriptor) string {
+	if r.from == nil || r.keep {
+		return ""
+	}
+	needed := r.from.Needed(d.Digest)
+	if needed == nil {
+		return ""
+	}
+	there, err := reference.Parse(needed.Repository)
+	if err != nil {
+		return ""
+	}
+	if path := r.to.Target().Reference(there).Repository(); path != pair.path {
+		return path
+	}
+	return ""
+}
+
 // putBlob puts a blob: mounted from the repository that holds it, or uploaded.
 func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) error {
 	return r.once(blobKey(pair, d), func() error {
@@ -249,6 +275,8 @@ func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, coun
 			if r.createRepository(ctx, holder) == nil && r.putBlob(ctx, holder, d, count) == nil {
 				from = holder.path
 			}
+		} else if from == "" {
+			from = r.basePath(pair, d)
 		}
 		progress := r.copier.Progress
 		var moved *counted

@@ -70,9 +70,12 @@ func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
 	if pair.src, err = r.origin(image); err != nil {
 		return nil, err
 	}
-	if r.into != nil {
+	switch {
+	case r.into != nil:
 		pair.dst, pair.store = r.into.Repository(pair.name), "layout"
-	} else {
+	case r.keep:
+		pair.dst, pair.store = unwritten{}, "bundle"
+	default:
 		reg, err := r.client.At(target.Registry(), target.Repository())
 		if err != nil {
 			return nil, err
@@ -97,12 +100,19 @@ func (r *run) origin(image reference.Reference) (origin, error) {
 	return reg.Repository(image.Repository(), false), nil
 }
 
+// unwritten is a repository of a bundle, of which nothing can be read before it is complete.
+type unwritten struct{ destination }
+
+func (unwritten) Manifest(context.Context, string) (manifest.Manifest, error) {
+	return manifest.Manifest{}, manifest.ErrNotFound
+}
+
 // createRepository creates the target repository if it is missing and needed.
 func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
 	pair.mu.Lock()
 	missing := pair.missing
 	pair.mu.Unlock()
-	if !missing || r.into != nil {
+	if !missing || r.keep {
 		return nil
 	}
 	registry, isECR := r.copier.Access.ECRNames.Parse(r.to.Target().Registry())

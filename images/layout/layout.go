@@ -1,7 +1,7 @@
-// Package layout reads and writes directories in the OCI image layout.
+// Package layout reads images in the OCI image layout, and writes directories in it.
 //
 // It promises that a reader never finds a partial file, and that nothing outside of the directory
-// is read or written. Start reading at [Open] and [Create].
+// is read or written. Start reading at [Open] and [Create]; [New] reads a layout that is no directory.
 package layout
 
 import (
@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -23,10 +22,9 @@ import (
 
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
-	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// Layout is a directory in the OCI image layout, with one index.json that lists each image under
+// Layout is a set of files in the OCI image layout, with one index.json that lists each image under
 // its complete reference.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
@@ -36,9 +34,9 @@ import (
 // Only regular files below the directory are read and written: the directory may come from
 // elsewhere, on a disk or in an archive.
 type Layout struct {
-	dir  string
-	root *os.Root // dir
-	lock *os.File // held while writing; nil for reading
+	files Storage
+	dir   *directory // files; nil if these are in no directory
+	lock  *os.File   // held while writing; nil for reading
 
 	mu      sync.Mutex
 	index   v1.IndexManifest
@@ -60,12 +58,12 @@ const annotationName = "org.opencontainers.image.ref.name"
 // annotationName is only the tag.
 const annotationContainerd = "io.containerd.image.name"
 
-// The files of a layout. IndexFile names its images.
+// The files of a layout. MarkerFile holds MarkerText, and IndexFile names the images.
 const (
-	markerFile = "oci-layout"
+	MarkerFile = "oci-layout"
 	IndexFile  = "index.json"
 	blobsDir   = "blobs"
-	markerText = `{"imageLayoutVersion":"1.0.0"}`
+	MarkerText = `{"imageLayoutVersion":"1.0.0"}`
 )
 
 // maxMarker limits the file that marks the directory as a layout, in bytes.
@@ -76,76 +74,67 @@ func Open(dir string) (*Layout, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, markerFile)
+		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, MarkerFile)
 	case err != nil:
 		return nil, err
 	case !info.IsDir():
 		return nil, fmt.Errorf("%s: is no directory; name the directory of an OCI layout", dir)
 	}
-	l, err := newLayout(dir)
+	files, err := openDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err = l.check(); err == nil {
+	return New(files)
+}
+
+// New reads the layout in files, which Close closes. On an error they are closed.
+func New(files Storage) (*Layout, error) {
+	l := newLayout(files)
+	err := l.check()
+	if err == nil {
 		err = l.readIndex()
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.root.Close())
+		return nil, errors.Join(err, files.Close())
 	}
 	return l, nil
 }
 
-// newLayout opens the directory only.
-func newLayout(dir string) (*Layout, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
+// newLayout reads nothing.
+func newLayout(files Storage) *Layout {
+	dir, _ := files.(*directory)
 	return &Layout{
-		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
-		named: map[string]bool{}, partial: map[v1.Hash]string{}, verified: map[v1.Hash]func() error{}, altered: map[v1.Hash]bool{},
-	}, nil
+		files: files, dir: dir, index: newIndex(), byName: map[string]v1.Descriptor{}, named: map[string]bool{},
+		partial: map[v1.Hash]string{}, verified: map[v1.Hash]func() error{}, altered: map[v1.Hash]bool{},
+	}
 }
 
 // check reads the marker file.
 func (l *Layout) check() error {
-	raw, err := plainfile.Read(l.root, markerFile, maxMarker)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, markerFile)
+	raw, err := l.files.Read(MarkerFile, maxMarker)
+	if errors.Is(err, fs.ErrNotExist) && l.dir != nil {
+		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir.path, MarkerFile)
 	}
 	if err != nil {
-		return l.about(markerFile, err)
+		return l.files.Fault(MarkerFile, err)
 	}
 	var version struct {
 		ImageLayoutVersion string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil || !strings.HasPrefix(version.ImageLayoutVersion, "1.") {
-		return l.about(markerFile, errors.New("has an unknown version of the OCI layout"))
+		return l.files.Fault(MarkerFile, errors.New("has an unknown version of the OCI layout"))
 	}
 	return nil
 }
 
-// about names the file of an error, with a remedy if the path leads out of the directory.
-func (l *Layout) about(file string, err error) error {
-	err = plainfile.Reason(l.root, file, err)
-	remedy := ""
-	switch {
-	case errors.Is(err, plainfile.ErrSymlink):
-		remedy = "; copy the directory with what it links to (cp -rL), or name another one"
-	case errors.Is(err, plainfile.ErrNotRegular):
-		remedy = "; remove it, and copy the images to oci:" + l.dir + " again"
-	}
-	return fmt.Errorf("%s: %w%s", filepath.Join(l.dir, file), err, remedy)
-}
-
 // readIndex reads index.json.
 func (l *Layout) readIndex() error {
-	raw, err := plainfile.Read(l.root, IndexFile, manifest.MaxSize)
+	raw, err := l.files.Read(IndexFile, manifest.MaxSize)
 	if err != nil {
-		return l.about(IndexFile, err)
+		return l.files.Fault(IndexFile, err)
 	}
 	if err := json.Unmarshal(raw, &l.index); err != nil {
-		return l.about(IndexFile, errors.New(manifest.OneLine(err.Error())))
+		return l.files.Fault(IndexFile, errors.New(manifest.OneLine(err.Error())))
 	}
 	named := map[v1.Hash]bool{}
 	for i, d := range l.index.Manifests {
@@ -172,7 +161,7 @@ func (l *Layout) readIndex() error {
 }
 
 func (l *Layout) entry(i int, err error) error {
-	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, IndexFile), i, err)
+	return l.files.Fault(IndexFile, fmt.Errorf("manifests[%d]: %w", i, err))
 }
 
 // nameOf is the complete reference of an entry of index.json, "" if it has none: a tag alone does
@@ -217,32 +206,42 @@ func (l *Layout) References() (all []reference.Reference, problems []error) {
 	slices.SortFunc(all, func(a, b reference.Reference) int { return strings.Compare(a.String(), b.String()) })
 	problems = slices.Clone(l.unnamed)
 	if len(all)+len(problems) == 0 {
-		problems = append(problems, fmt.Errorf("%s: holds no image", filepath.Join(l.dir, IndexFile)))
+		problems = append(problems, l.files.Fault(IndexFile, errors.New("holds no image")))
 	}
 	return all, problems
 }
 
-// blobPath is the file of a digest, below the directory. A parsed digest cannot lead out of it.
-func blobPath(d v1.Hash) string { return path.Join(blobsDir, d.Algorithm, d.Hex) }
+// BlobPath is the file of a digest. A parsed digest cannot lead out of the layout.
+func BlobPath(d v1.Hash) string { return path.Join(blobsDir, d.Algorithm, d.Hex) }
 
 // Damaged makes a *manifest.DamagedError of an error about a digest; other errors of the system are
 // returned as they are. A missing file is also ErrNotFound.
 func (l *Layout) Damaged(d v1.Hash, err error) error {
-	if _, ok := errors.AsType[*manifest.DamagedError](err); ok {
+	if manifest.IsDamaged(err) || manifest.IsNeeded(err) {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = manifest.ErrNotFound
 	}
 	if _, ok := errors.AsType[syscall.Errno](err); ok {
-		return l.about(blobPath(d), err) // as permissions: the file may be intact
+		return l.files.Fault(BlobPath(d), err) // as permissions: the file may be intact
 	}
-	return &manifest.DamagedError{Dir: l.dir, File: blobPath(d), Err: err}
+	return l.files.Damaged(BlobPath(d), err)
 }
 
 // Repository returns the images of the layout with this name (registry and repository).
 func (l *Layout) Repository(name string) *Repository {
 	return &Repository{layout: l, name: name}
+}
+
+// Name names an entry of index.json: d without its own annotations, under a complete reference.
+// platforms are those that are there of an index, "" if all are.
+func Name(d v1.Descriptor, reference, platforms string) v1.Descriptor {
+	d.Annotations = map[string]string{annotationName: reference}
+	if platforms != "" {
+		d.Annotations[manifest.AnnotationPlatforms] = platforms
+	}
+	return d
 }
 
 // newIndex is an empty index.json.

@@ -1,15 +1,12 @@
 package layout
 
 import (
-	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/berth-registry/berth/images/manifest"
-	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // Partial returns the platforms of an index that the layout has, and true if these are not all.
@@ -29,8 +26,9 @@ func (l *Layout) Partial(d v1.Hash) ([]manifest.Platform, bool) {
 	return platforms, true
 }
 
-// heldPlatforms is the value of AnnotationPlatforms for an index, "" if the layout has all of it.
-func (l *Layout) heldPlatforms(c manifest.Manifest) string {
+// HeldPlatforms is the value of AnnotationPlatforms for an index, "" if has reports that all of its
+// manifests are there.
+func HeldPlatforms(c manifest.Manifest, has func(v1.Hash) bool) string {
 	if !c.Desc.MediaType.IsIndex() {
 		return ""
 	}
@@ -41,10 +39,9 @@ func (l *Layout) heldPlatforms(c manifest.Manifest) string {
 	var platforms []string
 	all := true
 	for _, d := range index.Manifests {
-		_, err := plainfile.Stat(l.root, blobPath(d.Digest))
 		p := manifest.PlatformOf(d.Platform)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case !has(d.Digest):
 			all = false
 		case p.OS != "" && p.OS != "unknown" && !slices.Contains(platforms, p.String()):
 			platforms = append(platforms, p.String())

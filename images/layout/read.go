@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"sync"
 
@@ -14,7 +13,6 @@ import (
 
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
-	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // Repository is the part of a layout with one image name.
@@ -23,13 +21,15 @@ type Repository struct {
 	name   string
 }
 
-// full is the complete reference of a tag or a digest.
-func (r *Repository) full(ref string) string {
+// FullName is the complete reference of a tag or a digest in a repository with its registry.
+func FullName(repository, ref string) string {
 	if strings.Contains(ref, ":") {
-		return r.name + "@" + ref
+		return repository + "@" + ref
 	}
-	return r.name + ":" + ref
+	return repository + ":" + ref
 }
+
+func (r *Repository) full(ref string) string { return FullName(r.name, ref) }
 
 // entry returns the entry of index.json for a tag or a digest.
 func (r *Repository) entry(ref string) (v1.Descriptor, bool) {
@@ -52,8 +52,10 @@ func (r *Repository) Digest(_ context.Context, ref string) (v1.Hash, error) {
 	if err != nil {
 		return digest, fmt.Errorf("digest %q: %w", ref, err)
 	}
-	_, err = plainfile.Stat(r.layout.root, blobPath(digest))
+	_, err = r.layout.files.Stat(BlobPath(digest))
 	switch {
+	case manifest.IsNeeded(err):
+		return digest, nil // where the images are used, the other file is there too
 	case errors.Is(err, fs.ErrNotExist) && !listed:
 		return digest, manifest.ErrNotFound
 	case err != nil:
@@ -74,7 +76,7 @@ func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifes
 
 // Manifest reads a manifest by its digest.
 func (l *Layout) Manifest(d v1.Hash) (manifest.Manifest, error) {
-	raw, err := plainfile.Read(l.root, blobPath(d), manifest.MaxSize)
+	raw, err := l.files.Read(BlobPath(d), manifest.MaxSize)
 	if err != nil {
 		return manifest.Manifest{}, l.Damaged(d, err)
 	}
@@ -94,11 +96,11 @@ func (r *Repository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, er
 }
 
 func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
-	f, info, err := plainfile.Open(l.root, blobPath(d.Digest), os.O_RDONLY)
+	f, size, err := l.files.Open(BlobPath(d.Digest))
 	if err != nil {
 		return nil, l.Damaged(d.Digest, err)
 	}
-	if err := sized(info, d); err != nil {
+	if err := sized(size, d); err != nil {
 		return nil, errors.Join(l.Damaged(d.Digest, err), f.Close())
 	}
 	body, err := manifest.Verified(f, d)
@@ -108,11 +110,11 @@ func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
 	return &blob{body, l}, nil
 }
 
-func sized(info fs.FileInfo, d v1.Descriptor) error {
-	if info.Size() == d.Size {
+func sized(size int64, d v1.Descriptor) error {
+	if size == d.Size {
 		return nil
 	}
-	return fmt.Errorf("is %d bytes long and not %d", info.Size(), d.Size)
+	return fmt.Errorf("is %d bytes long and not %d", size, d.Size)
 }
 
 // blob is a blob whose errors name the file.
@@ -136,9 +138,9 @@ func (b *blob) Read(p []byte) (int, error) {
 // CheckBlob returns an error if a blob is missing or has another size; with verify also if it has
 // another digest, which is computed once. The end of ctx is an error.
 func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
-	info, err := plainfile.Stat(l.root, blobPath(d.Digest))
+	size, err := l.files.Stat(BlobPath(d.Digest))
 	if err == nil {
-		err = sized(info, d)
+		err = sized(size, d)
 	}
 	if err != nil {
 		return l.Damaged(d.Digest, err)
@@ -167,6 +169,13 @@ func (l *Layout) verify(ctx context.Context, d v1.Descriptor) error {
 	defer l.mu.Unlock()
 	l.altered[d.Digest] = err != nil
 	return err
+}
+
+// Needed returns why a blob is left out of the layout, nil if it is not left out.
+func (l *Layout) Needed(d v1.Hash) *manifest.NeededError {
+	_, err := l.files.Stat(BlobPath(d))
+	needed, _ := errors.AsType[*manifest.NeededError](err)
+	return needed
 }
 
 // Attached returns what refers to a digest, found by the tags for registries without the referrers

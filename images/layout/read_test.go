@@ -73,8 +73,8 @@ func FuzzContent(f *testing.F) {
 		}
 		blobs, err := manifest.Blobs(c)
 		for _, d := range blobs {
-			if err != nil || d.Size < 0 || filepath.Dir(filepath.Dir(blobPath(d.Digest))) != "blobs" {
-				t.Errorf("blob %+v leads to %s", d, blobPath(d.Digest))
+			if err != nil || d.Size < 0 || filepath.Dir(filepath.Dir(BlobPath(d.Digest))) != "blobs" {
+				t.Errorf("blob %+v leads to %s", d, BlobPath(d.Digest))
 			}
 		}
 	})

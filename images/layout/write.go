@@ -43,10 +43,11 @@ func Create(dir string) (*Layout, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	l, err := newLayout(dir)
+	files, err := openDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
+	l := newLayout(files)
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -58,13 +59,13 @@ func (l *Layout) open() error {
 	if err := l.init(); err != nil {
 		return err
 	}
-	lock, _, err := plainfile.Open(l.root, markerFile, os.O_RDWR)
+	lock, _, err := plainfile.Open(l.dir.root, MarkerFile, os.O_RDWR)
 	if err != nil {
-		return l.about(markerFile, err)
+		return l.files.Fault(MarkerFile, err)
 	}
 	if err := filelock.Exclusive(lock); err != nil {
 		if errors.Is(err, filelock.ErrHeld) {
-			err = fmt.Errorf("%s: another process writes to this layout", l.dir)
+			err = fmt.Errorf("%s: another process writes to this layout", l.dir.path)
 		}
 		return errors.Join(err, lock.Close())
 	}
@@ -85,13 +86,13 @@ func (l *Layout) init() error {
 	if err == nil {
 		return l.makeDir(path.Join(blobsDir, "sha256"))
 	}
-	entries, readErr := fs.ReadDir(l.root.FS(), ".")
+	entries, readErr := fs.ReadDir(l.dir.root.FS(), ".")
 	if readErr != nil {
 		return readErr
 	}
 	for _, e := range entries {
 		if e.Name() != blobsDir && !strings.HasPrefix(e.Name(), partial) {
-			if e.Name() == markerFile {
+			if e.Name() == MarkerFile {
 				return err
 			}
 			return fmt.Errorf("%w, but other files; name an empty directory", err) // not a layout
@@ -100,28 +101,28 @@ func (l *Layout) init() error {
 	if err := l.makeDir(path.Join(blobsDir, "sha256")); err != nil {
 		return err
 	}
-	if err := l.replaceFile(markerFile, strings.NewReader(markerText)); err != nil {
+	if err := l.replaceFile(MarkerFile, strings.NewReader(MarkerText)); err != nil {
 		return err
 	}
 	return l.syncDir(".")
 }
 
 func (l *Layout) makeDir(name string) error {
-	if err := l.root.MkdirAll(name, 0o755); err != nil {
-		return l.about(name, err)
+	if err := l.dir.root.MkdirAll(name, 0o755); err != nil {
+		return l.files.Fault(name, err)
 	}
 	return nil
 }
 
 func (l *Layout) removePartial(patterns ...string) error {
 	for _, pattern := range patterns {
-		left, err := fs.Glob(l.root.FS(), pattern)
+		left, err := fs.Glob(l.dir.root.FS(), pattern)
 		if err != nil {
 			return err
 		}
 		for _, name := range left {
-			if err := l.root.Remove(name); err != nil {
-				return l.about(name, err)
+			if err := l.dir.root.Remove(name); err != nil {
+				return l.files.Fault(name, err)
 			}
 		}
 	}
@@ -133,9 +134,9 @@ func (l *Layout) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lock == nil {
-		return l.root.Close()
+		return l.files.Close()
 	}
-	return errors.Join(l.flush(), l.lock.Close(), l.root.Close())
+	return errors.Join(l.flush(), l.lock.Close(), l.files.Close())
 }
 
 // flush writes index.json. l.mu is held.
@@ -155,12 +156,12 @@ func (l *Layout) flush() error {
 		return err
 	}
 	if len(raw) > manifest.MaxSize {
-		return fmt.Errorf("%s: would be larger than the limit of %d MiB; copy to several directories", filepath.Join(l.dir, IndexFile), manifest.MaxSize>>20)
+		return fmt.Errorf("%s: would be larger than the limit of %d MiB; copy to several directories", filepath.Join(l.dir.path, IndexFile), manifest.MaxSize>>20)
 	}
 	// All content must be on disk before the index names it.
-	entries, err := fs.ReadDir(l.root.FS(), blobsDir)
+	entries, err := fs.ReadDir(l.dir.root.FS(), blobsDir)
 	if err != nil {
-		return l.about(blobsDir, err)
+		return l.files.Fault(blobsDir, err)
 	}
 	for _, e := range entries {
 		if e.IsDir() {
@@ -180,12 +181,12 @@ func (l *Layout) flush() error {
 // name durable.
 func (l *Layout) replaceFile(name string, content io.Reader) error {
 	temp := path.Join(path.Dir(name), partial+rand.Text())
-	return atomicfile.Temp{Dir: l.root, Name: temp, Mode: 0o644}.Replace(name, content)
+	return atomicfile.Temp{Dir: l.dir.root, Name: temp, Mode: 0o644}.Replace(name, content)
 }
 
 func (l *Layout) syncDir(name string) error {
-	if err := atomicfile.SyncDir(l.root, name); err != nil {
-		return l.about(name, err)
+	if err := atomicfile.SyncDir(l.dir.root, name); err != nil {
+		return l.files.Fault(name, err)
 	}
 	return nil
 }
@@ -194,8 +195,8 @@ func (l *Layout) syncDir(name string) error {
 // first to find altered ones.
 func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open transfer.Opener) (transfer.Outcome, error) {
 	l := r.layout
-	name := blobPath(d.Digest)
-	if info, err := plainfile.Stat(l.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
+	name := BlobPath(d.Digest)
+	if info, err := plainfile.Stat(l.dir.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
 		return transfer.AlreadyPresent, nil
 	}
 	return transfer.Uploaded, l.write(ctx, name, open)
@@ -222,7 +223,7 @@ func (r *Repository) Put(ctx context.Context, _ string, c manifest.Manifest) err
 	if _, err := r.layout.Manifest(c.Desc.Digest); err == nil {
 		return nil
 	}
-	return r.layout.write(ctx, blobPath(c.Desc.Digest), func(context.Context) (io.ReadCloser, error) {
+	return r.layout.write(ctx, BlobPath(c.Desc.Digest), func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(c.Raw)), nil
 	})
 }
@@ -233,15 +234,13 @@ func (r *Repository) PutNamed(ctx context.Context, ref string, c manifest.Manife
 		return err
 	}
 	l := r.layout
-	held := l.heldPlatforms(c)
+	held := HeldPlatforms(c, func(d v1.Hash) bool {
+		_, err := plainfile.Stat(l.dir.root, BlobPath(d))
+		return !errors.Is(err, fs.ErrNotExist)
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := c.Desc
-	d.Annotations = map[string]string{annotationName: r.full(ref)}
-	if held != "" {
-		d.Annotations[manifest.AnnotationPlatforms] = held
-	}
-	l.byName[r.full(ref)] = d
+	l.byName[r.full(ref)] = Name(c.Desc, r.full(ref), held)
 	l.named[r.full(ref)] = true
 	l.changed = true
 	if time.Since(l.written) < indexEvery {

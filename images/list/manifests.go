@@ -5,6 +5,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/inventory"
 	"github.com/berth-registry/berth/images/layout"
@@ -60,17 +61,21 @@ func (l *List) AddManifest(name string, data []byte) {
 	}
 }
 
-// AddLayout adds the images that the index.json of a directory in the OCI image layout names. It
-// does not look whether they are complete; CheckLayout of package check does.
+// AddLayout adds the images that the index.json of a directory in the OCI image layout, or of a
+// bundle, names. It does not look whether they are complete; CheckLayout of package check does.
 func (l *List) AddLayout(at reference.Location) {
-	from, err := layout.Open(at.Layout())
+	from, err := bundle.OpenLocation(at)
 	if err != nil {
 		l.AddProblem(err)
 		return
 	}
+	file := at.Bundle()
+	if file == "" {
+		file = filepath.Join(at.Layout(), layout.IndexFile)
+	}
 	images, problems := from.References()
 	for _, image := range images {
-		l.Add(image, place.Place{File: filepath.Join(at.Layout(), layout.IndexFile), Use: place.UseListed})
+		l.Add(image, place.Place{File: file, Use: place.UseListed})
 	}
 	for _, problem := range problems {
 		l.AddProblem(problem)

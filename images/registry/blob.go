@@ -44,8 +44,8 @@ func (b remoteBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// hasBlob reports whether a blob is in the repository.
-func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
+// HasBlob reports whether a blob is in the repository.
+func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodHead, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(),
 		ok: []int{http.StatusOK, http.StatusNotFound},
@@ -70,7 +70,7 @@ func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, o
 		var there bool
 		// Asked before each attempt: the blob may have arrived and the answer got lost.
 		err := r.Retry(ctx, what, func(ctx context.Context) (err error) {
-			there, err = r.hasBlob(ctx, d)
+			there, err = r.HasBlob(ctx, d)
 			return err
 		})
 		if err != nil && !IsUnreadable(err) || there {

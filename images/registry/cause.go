@@ -17,7 +17,7 @@ func Cause(err error) string {
 		return "no space"
 	}
 	if e, ok := errors.AsType[*manifest.DamagedError](err); ok {
-		return "damaged " + e.Dir
+		return "damaged " + e.Of
 	}
 	e, ok := errors.AsType[*statusError](err)
 	switch {

@@ -108,6 +108,7 @@ func (v Check) WriteText(w io.Writer) error {
 		switch {
 		case c.Finding == check.FoundSame:
 			continue
+		case c.Finding == check.FoundNeedsBase:
 		case c.Finding.OK():
 			unverified++
 		default:

@@ -95,6 +95,13 @@ func TestCopy(t *testing.T) {
 			t.Errorf("%d requests failed: too few to show anything", res.Failures)
 		}
 	})
+	t.Run("bundle", func(t *testing.T) {
+		res, err := b.Bundle(t.Context(), 10, func(string) {})
+		report(t, res, err)
+		if res.Kills < 20 {
+			t.Errorf("%d kills", res.Kills)
+		}
+	})
 	t.Run("layout", func(t *testing.T) {
 		res, err := b.Layout(t.Context(), 2)
 		report(t, res, err)

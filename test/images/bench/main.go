@@ -1,11 +1,12 @@
 // Bench is the long form of the trials of berth images copy, with real registries: whether copies
 // are exact if the process is killed at random moments or the target fails, whether the trials find
-// faults, and the speed beside crane and skopeo. It prints the tables of docs/performance.md, and
+// faults, the speed beside crane and skopeo, and that of files beside directories and skopeo's
+// archives. It prints the tables of docs/performance.md, and
 // fails if a copy is not exact or berth is slower.
 //
 //	go run ./test/images/bench
 //
-// It needs Debian's docker-registry and, for the part speed, skopeo (apt-get install -y
+// It needs Debian's docker-registry and, for the parts speed and files, skopeo (apt-get install -y
 // --no-install-recommends docker-registry skopeo), and builds crane once a machine.
 package main
 
@@ -45,11 +46,11 @@ func main() {
 	flag.IntVar(&s.sample.Images, "images", 200, "how many images are copied")
 	flag.IntVar(&s.sample.MinLayer, "min", 200, "bytes of the smallest layer")
 	flag.IntVar(&s.sample.MaxLayer, "max", 2<<20, "bytes of the largest layer")
-	flag.IntVar(&s.kills, "kills", 50, "how often the process is killed, in each of killed and layout")
+	flag.IntVar(&s.kills, "kills", 50, "how often the process is killed, in each of killed, layout and bundle (there on each side)")
 	flag.Float64Var(&s.share, "share", 0.1, "share of the requests that fail")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each program copies everything")
 	flag.IntVar(&s.parallel, "parallel", 8, "how many processes of crane and skopeo run at the same time")
-	flag.StringVar(&s.trials, "trials", "controls,exact,failing,killed,layout,speed", "which of these")
+	flag.StringVar(&s.trials, "trials", "controls,exact,failing,killed,layout,bundle,speed,files", "which of these")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -96,11 +97,16 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 			res, err = fixture.Killed(ctx, s.kills, func(line string) { fmt.Fprintln(progress, line) })
 		case "layout":
 			res, err = fixture.Layout(ctx, s.kills)
+		case "bundle":
+			res, err = fixture.Bundle(ctx, s.kills, func(line string) { fmt.Fprintln(progress, line) })
 		case "controls":
 			failed = append(failed, controls(ctx, s, dir, out))
 			continue
 		case "speed":
 			failed = append(failed, speed(ctx, fixture, s, dir, out, progress))
+			continue
+		case "files":
+			failed = append(failed, files(ctx, fixture, s, dir, out, progress))
 			continue
 		default:
 			err = fmt.Errorf("%q is no trial", name)

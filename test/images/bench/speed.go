@@ -54,7 +54,7 @@ func speed(ctx context.Context, fixture *trial.Fixture, s settings, dir string, 
 			fmt.Fprintf(progress, "round %d: %s: %s\n", round+1, c.row, c.times[len(c.times)-1].Round(time.Millisecond))
 		}
 	}
-	fmt.Fprintf(out, "%d rounds; %s; %d × %s; load average %s before, %s after\n\n", s.rounds, runtime.Version(), runtime.NumCPU(), processor(), before, load())
+	printMachine(out, s, before)
 	fmt.Fprintf(out, "| | median | middle half | × ours | largest process |\n|---|---:|---:|---:|---:|\n")
 	slices.SortFunc(all, func(a, b *contestant) int { return int(a.median() - b.median()) })
 	ours := all[slices.IndexFunc(all, func(c *contestant) bool { return c.ours })]
@@ -66,6 +66,10 @@ func speed(ctx context.Context, fixture *trial.Fixture, s settings, dir string, 
 		return fmt.Errorf("%s is faster", all[0].row)
 	}
 	return nil
+}
+
+func printMachine(out io.Writer, s settings, before string) {
+	fmt.Fprintf(out, "%d rounds; %s; %d × %s; load average %s before, %s after\n\n", s.rounds, runtime.Version(), runtime.NumCPU(), processor(), before, load())
 }
 
 func (c *contestant) quantile(q float64) time.Duration {
@@ -82,12 +86,27 @@ func (c *contestant) race(ctx context.Context, fixture *trial.Fixture, dir, peak
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	if err := c.measure(ctx, dir, peak, target.Addr()); err != nil {
+		return err
+	}
+	if c.ours {
+		different, err := target.Differences(ctx, fixture.Set)
+		if err == nil && len(different) > 0 {
+			err = fmt.Errorf("the copy is not exact: %q", different[:min(len(different), 10)])
+		}
+		return err
+	}
+	return wantImages(ctx, target.Addr(), fixture)
+}
+
+// measure runs the program, and records its time and its memory.
+func (c *contestant) measure(ctx context.Context, dir, peak, target string) error {
 	report, write, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer report.Close()
-	args := c.args(target.Addr())
+	args := c.args(target)
 	cmd := exec.CommandContext(ctx, peak, args...)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "DOCKER_CONFIG="+dir, "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
 	cmd.ExtraFiles = []*os.File{write}
@@ -109,14 +128,7 @@ func (c *contestant) race(ctx context.Context, fixture *trial.Fixture, dir, peak
 		return fmt.Errorf("peak memory: %w", err)
 	}
 	c.times, c.peak = append(c.times, took), max(c.peak, kib)
-	if c.ours {
-		different, err := target.Differences(ctx, fixture.Set)
-		if err == nil && len(different) > 0 {
-			err = fmt.Errorf("the copy is not exact: %q", different[:min(len(different), 10)])
-		}
-		return err
-	}
-	return wantImages(ctx, target.Addr(), fixture)
+	return nil
 }
 
 // wantImages checks that every image is there, by its digest.

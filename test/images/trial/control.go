@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/berth-registry/berth/test/images/real"
@@ -38,7 +39,11 @@ func (b *Fixture) Controls(ctx context.Context, naive string) (unnoticed []strin
 		unnoticed = append(unnoticed, "a naive copy to a registry that fails is said to be right")
 	}
 	more, err := b.damages(ctx)
-	return append(unnoticed, more...), err
+	if err != nil {
+		return nil, err
+	}
+	files, err := b.bundleControls(ctx)
+	return slices.Concat(unnoticed, more, files), err
 }
 
 // damages damages a correct copy in several ways.

@@ -63,7 +63,7 @@ func (b *Fixture) Unload(ctx context.Context, dir string) (different []string, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	if _, err := finish(b.command(ctx, "--from", "oci:"+dir, "--to", target.Addr())); err != nil {
+	if _, err := finish(b.From(ctx, "oci:"+dir, target.Addr())); err != nil {
 		return nil, err
 	}
 	return target.Differences(ctx, b.Set)

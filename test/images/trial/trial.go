@@ -1,7 +1,8 @@
 // Package trial tests berth images copy with real registries: copies are exact, also if the process
 // is killed at random moments or the target fails, and content that exists is not sent again.
 //
-// Start with [Prepare], then call [Fixture.Exact], [Fixture.Killed], [Fixture.Failing] and [Fixture.Layout].
+// Start with [Prepare], then call [Fixture.Exact], [Fixture.Killed], [Fixture.Failing], [Fixture.Layout]
+// and [Fixture.Bundle].
 // [Fixture.Controls] tests the harness itself, with a careless copy and with damaged registries.
 package trial
 
@@ -30,6 +31,8 @@ type Fixture struct {
 	Source *real.Registry
 	Set    *sample.Set
 	Seed   uint64
+
+	from string // a file or directory in place of the source; "" for none
 }
 
 // Prepare starts the source and fills it. The caller must call Close.
@@ -62,7 +65,15 @@ func (b *Fixture) writeList() error {
 
 // Command returns berth images copy of the whole set.
 func (b *Fixture) Command(ctx context.Context, to string) *exec.Cmd {
+	if b.from != "" {
+		return b.From(ctx, b.from, to)
+	}
 	return b.command(ctx, "--plain", b.List(), "--to", to)
+}
+
+// From returns berth images copy of all that a file or a directory has.
+func (b *Fixture) From(ctx context.Context, from, to string) *exec.Cmd {
+	return b.command(ctx, "--from", from, "--to", to)
 }
 
 // command returns berth images copy with these flags.
