@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -106,6 +107,26 @@ func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return &blob{body, l}, nil
+}
+
+// OpenBlob opens a blob without verifying it. The error is manifest.ErrNotFound if its file is
+// missing.
+func (l *Layout) OpenBlob(d v1.Hash) (io.ReadSeekCloser, error) {
+	f, _, err := plainfile.Open(l.root, blobPath(d), os.O_RDONLY)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, manifest.ErrNotFound
+	case err != nil:
+		return nil, l.Damaged(d, err)
+	}
+	return f, nil
+}
+
+// Named returns the complete reference of each entry of the index, and what it names.
+func (l *Layout) Named() map[string]v1.Descriptor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.byName)
 }
 
 func sized(info fs.FileInfo, d v1.Descriptor) error {
