@@ -152,8 +152,8 @@ func TestImagesVerbsHaveExamples(t *testing.T) {
 		}
 	}
 	slices.Sort(verbs)
-	// TestImagesExamples and TestCopyAndCheckExamples run those of these.
-	if want := []string{"check", "copy", "list", "rewrite"}; !slices.Equal(verbs, want) {
+	// TestImagesExamples, TestCopyAndCheckExamples and TestServeExamples run those of these.
+	if want := []string{"check", "copy", "list", "rewrite", "serve"}; !slices.Equal(verbs, want) {
 		t.Errorf("verbs %q, want %q", verbs, want)
 	}
 }

@@ -47,8 +47,8 @@ are refused over plain http unless --listen is an address of this machine alone.
 
 It is not a cache and takes no push: for that use distribution, zot or Harbor.`,
 		Example: "  berth images serve oci:usb-stick\n" +
-			"  berth images serve /srv/images --listen :5000 --tls-cert tls.crt --tls-key tls.key\n" +
-			"  berth images serve /srv/images --listen :5000 --tls-cert tls.crt --tls-key tls.key --htpasswd users",
+			"  berth images serve usb-stick --listen :5000 --tls-cert tls.crt --tls-key tls.key\n" +
+			"  berth images serve usb-stick --listen :5000 --tls-cert tls.crt --tls-key tls.key --htpasswd users",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("needs one directory of images, oci:DIR or DIR")

@@ -65,6 +65,8 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"images/layout", module + "images/registry", "a directory needs no network"},
 	{"images/registry", module + "images/layout", "a registry needs no directory"},
 	{"images/check", module + "images/copy", "check only reads"},
+	{"images/serve", module + "images/registry", "serving asks no registry"},
+	{"images/serve", module + "images/layout", "what is served is behind an interface"},
 	{"cmd/berth-credential-provider", module + "images", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", "github.com/prometheus/", "the provider stays small"},
 	{"cmd/berth-credential-provider", "golang.org/x/sys/unix", "the provider stays small"},

@@ -1,16 +1,21 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/sample"
 	"google.golang.org/grpc"
@@ -179,4 +184,85 @@ func (p *pod) end(id string) {
 	if _, err := p.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 1}); err != nil {
 		p.Fatal(err)
 	}
+}
+
+// TestImagesServe pulls from a directory of images of two registries, which berth images serve
+// answers from as the mirror of both.
+func TestImagesServe(t *testing.T) {
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-directory", serveDirectory}})
+}
+
+func serveDirectory(s *fixture) {
+	r := s.registry(registry.Options{})
+	hub, quay := s.image("hub/library/app:v1", r), s.image("quay/library/app:v1", r)
+	index, err := sample.NewIndex()
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.push("hub/library/many:v1", index, r)
+	dir := filepath.Join(s.TempDir(), "images")
+	names := []string{r.Addr() + "/hub/library/app:v1", r.Addr() + "/quay/library/app:v1", r.Addr() + "/hub/library/many:v1"}
+	args := append([]string{"images", "copy", "--root", s.root, "--to", "oci:" + dir}, names...)
+	if out, err := exec.CommandContext(s.Context(), s.berth, args...).CombinedOutput(); err != nil {
+		s.Fatalf("berth images copy: %v\n%s", err, out)
+	}
+	// As if they had been copied from Docker Hub and Quay.
+	file := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.Fatal(err)
+	}
+	real := strings.NewReplacer(r.Addr()+"/hub/", "docker.io/", r.Addr()+"/quay/", "quay.io/").Replace(string(text))
+	if err := os.WriteFile(file, []byte(real), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	address := s.serve(dir)
+	s.apply(mirrorOf("docker.io", address) + only + "\n" + strings.TrimPrefix(mirrorOf("quay.io", address), "mirrors:\n") + only)
+	s.pull("docker.io/library/app:v1", hub)
+	s.pull("quay.io/library/app:v1", quay)
+	s.pull("docker.io/library/many@"+index.Digest, index)
+	s.pullFails("quay.io/library/many:v1") // only Docker Hub's is there
+}
+
+// serve starts berth images serve and returns its address.
+func (s *fixture) serve(dir string) string {
+	s.Helper()
+	cmd := exec.CommandContext(s.Context(), s.berth, "images", "serve", "--listen", "127.0.0.1:0", dir)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	address := ""
+	for address == "" && lines.Scan() {
+		var line struct{ Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil {
+			address = line.Address
+		}
+	}
+	rest := make(chan string, 1)
+	go func() {
+		var log strings.Builder
+		for lines.Scan() {
+			log.WriteString(lines.Text() + "\n")
+		}
+		rest <- log.String()
+	}()
+	s.Cleanup(func() {
+		must(s.T, cmd.Process.Signal(syscall.SIGTERM))
+		log := <-rest
+		if err := cmd.Wait(); err != nil {
+			s.Errorf("berth images serve: %v", err)
+		}
+		if s.Failed() {
+			s.Logf("berth images serve:\n%s", log)
+		}
+	})
+	if address == "" {
+		s.Fatal("berth images serve has no address")
+	}
+	return address
 }
