@@ -27,7 +27,7 @@ them all, copy them there, and point manifests at it. None of it needs a config.
 		},
 	}
 	// In the order of use.
-	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesRewrite(o), newImagesServe(o))
+	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesRewrite(o), newImagesServe(o), newImagesLoad(o))
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)
 	}

@@ -153,7 +153,7 @@ func TestImagesVerbsHaveExamples(t *testing.T) {
 	}
 	slices.Sort(verbs)
 	// TestImagesExamples, TestCopyAndCheckExamples and TestServeExamples run those of these.
-	if want := []string{"check", "copy", "list", "rewrite", "serve"}; !slices.Equal(verbs, want) {
+	if want := []string{"check", "copy", "list", "load", "rewrite", "serve"}; !slices.Equal(verbs, want) {
 		t.Errorf("verbs %q, want %q", verbs, want)
 	}
 }

@@ -202,26 +202,97 @@ func serveDirectory(s *fixture) {
 	s.push("hub/library/many:v1", index, r)
 	dir := filepath.Join(s.TempDir(), "images")
 	names := []string{r.Addr() + "/hub/library/app:v1", r.Addr() + "/quay/library/app:v1", r.Addr() + "/hub/library/many:v1"}
-	args := append([]string{"images", "copy", "--root", s.root, "--to", "oci:" + dir}, names...)
-	if out, err := exec.CommandContext(s.Context(), s.berth, args...).CombinedOutput(); err != nil {
-		s.Fatalf("berth images copy: %v\n%s", err, out)
-	}
+	s.berthDoes(append([]string{"images", "copy", "--root", s.root, "--to", "oci:" + dir}, names...)...)
 	// As if they had been copied from Docker Hub and Quay.
-	file := filepath.Join(dir, "index.json")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		s.Fatal(err)
-	}
-	real := strings.NewReplacer(r.Addr()+"/hub/", "docker.io/", r.Addr()+"/quay/", "quay.io/").Replace(string(text))
-	if err := os.WriteFile(file, []byte(real), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	s.rename(dir, r.Addr()+"/hub/", "docker.io/", r.Addr()+"/quay/", "quay.io/")
 	address := s.serve(dir)
 	s.apply(mirrorOf("docker.io", address) + only + "\n" + strings.TrimPrefix(mirrorOf("quay.io", address), "mirrors:\n") + only)
 	s.pull("docker.io/library/app:v1", hub)
 	s.pull("quay.io/library/app:v1", quay)
 	s.pull("docker.io/library/many@"+index.Digest, index)
 	s.pullFails("quay.io/library/many:v1") // only Docker Hub's is there
+}
+
+// TestImagesLoad starts a pod from images that berth images load has put into containerd: by tag, by
+// digest and by both, the pause image too. No registry is asked, which the decoys count.
+func TestImagesLoad(t *testing.T) {
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-pod", loadPod}})
+}
+
+func loadPod(s *fixture) {
+	r := s.registry(registry.Options{})
+	dir := filepath.Join(s.TempDir(), "images")
+	args := []string{"images", "copy", "--root", s.root, "--to", "oci:" + dir}
+	names := []string{}
+	images := map[string]sample.Image{}
+	for _, ref := range []string{sandboxImage, appImage} {
+		img, err := sample.NewProgram(s.pause)
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.push(ref, img, r)
+		images[ref] = img
+		args = append(args, r.Addr()+"/"+ref)
+		names = append(names, r.Addr()+"/"+ref, ref)
+	}
+	index, err := sample.NewIndex() // with a platform that is not this one's
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.push(unusedImage, index, r)
+	args, names = append(args, r.Addr()+"/"+unusedImage), append(names, r.Addr()+"/"+unusedImage, unusedImage)
+	s.berthDoes(args...)
+	s.rename(dir, names...)
+	load := []string{"images", "load", "--pin", "--runtime-endpoint", s.daemon.Socket(), dir}
+	if out := s.berthDoes(load...); !strings.Contains(out, "3 images loaded, 0 there already") {
+		s.Errorf("the first time: %s", out)
+	}
+	if out := s.berthDoes(load...); !strings.Contains(out, "0 images loaded, 3 there already") {
+		s.Errorf("the second time: %s", out)
+	}
+	s.runPod("web")
+	pod := s.openPod()
+	name, _, _ := strings.Cut(appImage, ":")
+	pod.container("tag", appImage)
+	pod.container("digest", name+"@"+images[appImage].Digest)
+	pod.container("both", appImage+"@"+images[appImage].Digest)
+	ctx, cancel := pod.limit()
+	defer cancel()
+	list, err := pod.images.ListImages(ctx, &cri.ListImagesRequest{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if n := len(list.GetImages()); n != 3 {
+		s.Errorf("the CRI lists %d images, want 3", n)
+	}
+	for _, image := range list.GetImages() {
+		if knows := s.daemon.Version() >= "1.7"; image.GetPinned() != knows { // 1.6 knows no pin
+			s.Errorf("%q: pinned %v", image.GetRepoTags(), image.GetPinned())
+		}
+	}
+}
+
+// berthDoes runs berth and returns what it prints.
+func (s *fixture) berthDoes(args ...string) string {
+	s.Helper()
+	out, err := exec.CommandContext(s.Context(), s.berth, args...).CombinedOutput()
+	if err != nil {
+		s.Fatalf("berth %q: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// rename gives images of a directory other names: pairs of old and new.
+func (s *fixture) rename(dir string, pairs ...string) {
+	s.Helper()
+	file := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // serve starts berth images serve and returns its address.
