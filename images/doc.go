@@ -10,6 +10,7 @@
 //	registry    client: login, TLS, proxy, retries, rate limits
 //	layout      OCI layout directories
 //	copy        images to a registry or directory
+//	load        images into a node's containerd or Docker
 //	serve       a read-only registry of a directory
 //	check       images in a registry or directory, against their source
 //

@@ -152,7 +152,8 @@ func TestImagesVerbsHaveExamples(t *testing.T) {
 		}
 	}
 	slices.Sort(verbs)
-	// TestImagesExamples, TestCopyAndCheckExamples and TestServeExamples run those of these.
+	// TestImagesExamples, TestCopyAndCheckExamples, TestServeExamples and test/images.TestLoadExamples
+	// run those of these.
 	if want := []string{"check", "copy", "list", "load", "rewrite", "serve"}; !slices.Equal(verbs, want) {
 		t.Errorf("verbs %q, want %q", verbs, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -15,15 +16,15 @@ import (
 
 // loadOptions are the flags of berth images load.
 type loadOptions struct {
-	endpoint, snapshotter string
-	pin                   bool
+	runtime, endpoint, snapshotter string
+	pin                            bool
 }
 
 func newImagesLoad(o *options) *cobra.Command {
 	var opts loadOptions
 	cmd := &cobra.Command{
 		Use:   "load DIR [IMAGE…]",
-		Short: "Load images from a directory into this node's containerd",
+		Short: "Load images from a directory into this node's containerd or Docker",
 		Long: `Load the images of a directory (oci:DIR or DIR) that berth images copy has filled into
 containerd, where kubelet finds them: all, or those that are named. Of an image for
 several platforms, this node's is loaded. Each image gets the names that kubelet may
@@ -32,6 +33,9 @@ already is not sent again.
 
 With --pin kubelet's garbage collection leaves the images alone; containerd 1.6 does
 not know that.
+
+--runtime docker loads them into Docker Engine, by tag. Docker's own image store, the
+one that is not containerd's, cannot be asked for them by digest.
 
 A pod still asks a registry if its imagePullPolicy is Always, or if kubelet is told
 to verify credentials of every image (imagePullCredentialsVerificationPolicy:
@@ -52,7 +56,8 @@ Exit code 1 if an image could not be loaded; the rest is loaded anyway.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.endpoint, "runtime-endpoint", "", "socket of containerd (default the first that exists of containerd, k3s, RKE2, k0s and MicroK8s)")
+	f.StringVar(&opts.runtime, "runtime", "containerd", "where to: containerd or docker")
+	f.StringVar(&opts.endpoint, "runtime-endpoint", "", "socket of the runtime (default the first that exists: of containerd, k3s, RKE2, k0s, MicroK8s; or of docker)")
 	f.StringVar(&opts.snapshotter, "snapshotter", "overlayfs", "snapshotter of containerd's CRI, if its config.toml names another")
 	f.BoolVar(&opts.pin, "pin", false, "keep kubelet's garbage collection from the images")
 	return cmd
@@ -80,16 +85,11 @@ func (opts *loadOptions) run(cmd *cobra.Command, o *options, args []string) erro
 	if err != nil {
 		return usage(err)
 	}
-	socket, err := opts.socket(o)
-	if err != nil {
-		return err
-	}
-	store, err := load.DialContainerd(socket)
+	store, err := opts.store(o)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	store.Snapshotter, store.Pin = opts.snapshotter, opts.pin
 	loader := load.Loader{Store: store, Log: slog.New(slog.DiscardHandler)}
 	results := loader.Load(cmd.Context(), images, wanted)
 	return errors.Join(printLoaded(cmd, o, results), errors.Join(problems...), loadErrors(cmd.Context(), results))
@@ -111,12 +111,45 @@ func loadedImages(images *layout.Layout, args []string) (wanted []reference.Refe
 	return wanted, nil, nil
 }
 
-// socket returns the path of containerd's socket.
-func (opts *loadOptions) socket(o *options) (string, error) {
+// closingStore is a store with a connection.
+type closingStore interface {
+	load.Store
+	io.Closer
+}
+
+// store connects to the image store of the runtime.
+func (opts *loadOptions) store(o *options) (closingStore, error) {
+	switch opts.runtime {
+	case "containerd":
+		socket, err := opts.socket(o, load.Sockets())
+		if err != nil {
+			return nil, err
+		}
+		c, err := load.DialContainerd(socket)
+		if err != nil {
+			return nil, err
+		}
+		c.Snapshotter, c.Pin = opts.snapshotter, opts.pin
+		return c, nil
+	case "docker":
+		if opts.pin {
+			return nil, usage(errors.New("--pin: is for kubelet's images in containerd; remove it"))
+		}
+		socket, err := opts.socket(o, []string{load.DockerSocket})
+		if err != nil {
+			return nil, err
+		}
+		return load.DialDocker(socket), nil
+	}
+	return nil, usage(fmt.Errorf("--runtime: %q: must be containerd or docker", opts.runtime))
+}
+
+// socket returns the path of the runtime's socket.
+func (opts *loadOptions) socket(o *options, usual []string) (string, error) {
 	if opts.endpoint != "" {
 		return load.FindSocket([]string{opts.endpoint})
 	}
-	paths, err := below(o.root, load.Sockets())
+	paths, err := below(o.root, usual)
 	if err != nil {
 		return "", err
 	}

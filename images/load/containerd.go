@@ -243,5 +243,5 @@ func FindSocket(paths []string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("containerd does not listen at %s; name its socket with --runtime-endpoint", strings.Join(paths, ", "))
+	return "", fmt.Errorf("no runtime listens at %s; name its socket with --runtime-endpoint", strings.Join(paths, ", "))
 }

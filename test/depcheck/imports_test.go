@@ -66,6 +66,8 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"images/registry", module + "images/layout", "a registry needs no directory"},
 	{"images/check", module + "images/copy", "check only reads"},
 	{"images/serve", module + "images/registry", "serving asks no registry"},
+	{"images/load", module + "images/registry", "loading asks no registry"},
+	{"images/load", module + "images/layout", "what is loaded is behind an interface"},
 	{"images/serve", module + "images/layout", "what is served is behind an interface"},
 	{"cmd/berth-credential-provider", module + "images", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", "github.com/prometheus/", "the provider stays small"},
