@@ -298,7 +298,8 @@ func (s *fixture) rename(dir string, pairs ...string) {
 // serve starts berth images serve and returns its address.
 func (s *fixture) serve(dir string) string {
 	s.Helper()
-	cmd := exec.CommandContext(s.Context(), s.berth, "images", "serve", "--listen", "127.0.0.1:0", dir)
+	cmd := exec.Command(s.berth, "images", "serve", "--listen", "127.0.0.1:0", dir) // ended below, by a signal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		s.Fatal(err)
