@@ -10,6 +10,8 @@
 //	registry    client: login, TLS, proxy, retries, rate limits
 //	layout      OCI layout directories
 //	copy        images to a registry or directory
+//	load        images into a node's containerd or Docker
+//	serve       a read-only registry of a directory
 //	check       images in a registry or directory, against their source
 //
 // They promise that a reference means the same as in containerd, that a copy has the same digests,

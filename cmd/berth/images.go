@@ -27,7 +27,8 @@ them all, copy them there, and point manifests at it. None of it needs a config.
 		},
 	}
 	// In the order of use.
-	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesDiff(o), newImagesRewrite(o))
+	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesDiff(o), newImagesRewrite(o),
+		newImagesLoad(o), newImagesServe(o))
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/registry"
+	"github.com/berth-registry/berth/images/report"
 )
 
 func newImagesDiff(o *options) *cobra.Command {
@@ -114,7 +115,7 @@ func (o *options) printDiff(w io.Writer, images []copy.Difference) error {
 	case "yaml":
 		return printYAML(w, v)
 	}
-	_, err := fmt.Fprintf(w, "%s%s, %s\n", text.String(), count(len(images), "image"), copy.Size(v.Bytes))
+	_, err := fmt.Fprintf(w, "%s%s, %s\n", text.String(), report.Count(len(images), "image"), copy.Size(v.Bytes))
 	return err
 }
 

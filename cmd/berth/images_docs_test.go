@@ -152,8 +152,9 @@ func TestImagesVerbsHaveExamples(t *testing.T) {
 		}
 	}
 	slices.Sort(verbs)
-	// TestImagesExamples and TestCopyAndCheckExamples run those of these.
-	if want := []string{"check", "copy", "diff", "list", "rewrite"}; !slices.Equal(verbs, want) {
+	// TestImagesExamples, TestCopyAndCheckExamples, TestServeExamples and test/images.TestLoadExamples
+	// run those of these.
+	if want := []string{"check", "copy", "diff", "list", "load", "rewrite", "serve"}; !slices.Equal(verbs, want) {
 		t.Errorf("verbs %q, want %q", verbs, want)
 	}
 }

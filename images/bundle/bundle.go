@@ -38,6 +38,9 @@ type Needed struct {
 	Repository string
 }
 
+// FirstPart is the file with which a bundle in several parts begins.
+func FirstPart(name string) string { return part(name, 0) }
+
 // part is the name of part i of a bundle that is split, or of the bundle for i = -1.
 func part(name string, i int) string {
 	if i < 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"strings"
 	"sync"
 
@@ -108,6 +109,29 @@ func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return &blob{body, l}, nil
+}
+
+// OpenBlob opens a blob without verifying it. The error is manifest.ErrNotFound if it is missing.
+func (l *Layout) OpenBlob(d v1.Hash) (io.ReadSeekCloser, error) {
+	name := BlobPath(d)
+	body, size, err := l.files.Open(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, manifest.ErrNotFound
+	case err != nil:
+		return nil, l.Damaged(d, err)
+	}
+	if file, ok := body.(io.ReadSeekCloser); ok {
+		return file, nil
+	}
+	return &seekable{files: l.files, name: name, size: size, body: body}, nil
+}
+
+// Named returns the complete reference of each entry of the index, and what it names.
+func (l *Layout) Named() map[string]v1.Descriptor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.byName)
 }
 
 func sized(size int64, d v1.Descriptor) error {

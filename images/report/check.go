@@ -120,7 +120,7 @@ func (v Check) WriteText(w io.Writer) error {
 		}
 		switch {
 		case len(same) > 1 && first:
-			fmt.Fprintf(&text, "%-11s %s: %s\n", c.Finding, count(len(same), "image"), c.Note)
+			fmt.Fprintf(&text, "%-11s %s: %s\n", c.Finding, Count(len(same), "image"), c.Note)
 			for _, c := range same {
 				fmt.Fprintf(&text, "            %s%s\n", c.Image, at(c))
 			}
@@ -132,7 +132,7 @@ func (v Check) WriteText(w io.Writer) error {
 		}
 	}
 	if n := len(v.Images); n > 0 {
-		fmt.Fprintf(&text, "%d of %s as it should be", n-bad, count(n, "image"))
+		fmt.Fprintf(&text, "%d of %s as it should be", n-bad, Count(n, "image"))
 		if unverified > 0 {
 			fmt.Fprintf(&text, ", %d of them not compared with the source", unverified)
 		}

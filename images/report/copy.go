@@ -73,7 +73,7 @@ func (v Copy) Failures() []error {
 
 // WriteText writes the closing line; rest says what the images are that are not there.
 func (v Copy) WriteText(w io.Writer, rest string, took time.Duration) error {
-	text := fmt.Sprintf("%s copied, %d there already", count(v.Copied, "image"), v.Present)
+	text := fmt.Sprintf("%s copied, %d there already", Count(v.Copied, "image"), v.Present)
 	if v.Failed > 0 {
 		text += fmt.Sprintf(", %d %s", v.Failed, rest)
 	}
@@ -92,7 +92,7 @@ func copiedLine(r copy.Copied) string {
 	}
 	var parts []string
 	if r.Uploaded > 0 {
-		parts = append(parts, fmt.Sprintf("%s sent, %s", count(r.Uploaded,
+		parts = append(parts, fmt.Sprintf("%s sent, %s", Count(r.Uploaded,
 			"blob"), copy.Size(r.Bytes)))
 	}
 	if r.Mounted > 0 {

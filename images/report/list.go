@@ -87,7 +87,7 @@ func (v List) WriteText(w io.Writer, counts bool) error {
 	var text strings.Builder
 	at := 0
 	for _, r := range v.Registries {
-		fmt.Fprintf(&text, "# %s: %s%s\n", r.Registry, count(r.Images, "image"), r.from())
+		fmt.Fprintf(&text, "# %s: %s%s\n", r.Registry, Count(r.Images, "image"), r.from())
 		for _, image := range v.Images[at : at+r.Images] {
 			if counts {
 				fmt.Fprintf(&text, "%7d ", image.Count)
@@ -97,7 +97,7 @@ func (v List) WriteText(w io.Writer, counts bool) error {
 		at += r.Images
 		fmt.Fprintln(&text)
 	}
-	fmt.Fprintf(&text, "# %s of %s\n", count(len(v.Images), "image"), count(len(v.Registries),
+	fmt.Fprintf(&text, "# %s of %s\n", Count(len(v.Images), "image"), Count(len(v.Registries),
 		"registry"))
 	_, err := io.WriteString(w, text.String())
 	return err

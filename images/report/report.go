@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-func count(n int, what string) string {
+// Count returns a number with its noun, in the plural unless it is 1.
+func Count(n int, what string) string {
 	switch {
 	case n == 1:
 		return "1 " + what

@@ -1,16 +1,21 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/sample"
 	"google.golang.org/grpc"
@@ -179,4 +184,157 @@ func (p *pod) end(id string) {
 	if _, err := p.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 1}); err != nil {
 		p.Fatal(err)
 	}
+}
+
+// TestImagesServe pulls from a directory of images of two registries, which berth images serve
+// answers from as the mirror of both.
+func TestImagesServe(t *testing.T) {
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-directory", serveDirectory}})
+}
+
+func serveDirectory(s *fixture) {
+	r := s.registry(registry.Options{})
+	hub, quay := s.image("hub/library/app:v1", r), s.image("quay/library/app:v1", r)
+	index, err := sample.NewIndex()
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.push("hub/library/many:v1", index, r)
+	dir := filepath.Join(s.TempDir(), "images")
+	names := []string{r.Addr() + "/hub/library/app:v1", r.Addr() + "/quay/library/app:v1", r.Addr() + "/hub/library/many:v1"}
+	s.berthDoes(append([]string{"images", "copy", "--root", s.root, "--to", "oci:" + dir}, names...)...)
+	// As if they had been copied from Docker Hub and Quay.
+	s.rename(dir, r.Addr()+"/hub/", "docker.io/", r.Addr()+"/quay/", "quay.io/")
+	address := s.serve(dir)
+	s.apply(mirrorOf("docker.io", address) + only + "\n" + strings.TrimPrefix(mirrorOf("quay.io", address), "mirrors:\n") + only)
+	s.pull("docker.io/library/app:v1", hub)
+	s.pull("quay.io/library/app:v1", quay)
+	s.pull("docker.io/library/many@"+index.Digest, index)
+	s.pullFails("quay.io/library/many:v1") // only Docker Hub's is there
+}
+
+// TestImagesLoad starts a pod from images that berth images load has put into containerd: by tag, by
+// digest and by both, the pause image too. No registry is asked, which the decoys count.
+func TestImagesLoad(t *testing.T) {
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-pod", loadPod}})
+}
+
+func loadPod(s *fixture) {
+	r := s.registry(registry.Options{})
+	dir := filepath.Join(s.TempDir(), "images")
+	args := []string{"images", "copy", "--root", s.root, "--to", "oci:" + dir}
+	names := []string{}
+	images := map[string]sample.Image{}
+	for _, ref := range []string{sandboxImage, appImage} {
+		img, err := sample.NewProgram(s.pause)
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.push(ref, img, r)
+		images[ref] = img
+		args = append(args, r.Addr()+"/"+ref)
+		names = append(names, r.Addr()+"/"+ref, ref)
+	}
+	index, err := sample.NewIndex() // with a platform that is not this one's
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.push(unusedImage, index, r)
+	args, names = append(args, r.Addr()+"/"+unusedImage), append(names, r.Addr()+"/"+unusedImage, unusedImage)
+	s.berthDoes(args...)
+	s.rename(dir, names...)
+	load := []string{"images", "load", "--pin", "--runtime-endpoint", s.daemon.Socket(), dir}
+	if out := s.berthDoes(load...); !strings.Contains(out, "3 images loaded, 0 there already") {
+		s.Errorf("the first time: %s", out)
+	}
+	if out := s.berthDoes(load...); !strings.Contains(out, "0 images loaded, 3 there already") {
+		s.Errorf("the second time: %s", out)
+	}
+	s.runPod("web")
+	pod := s.openPod()
+	name, _, _ := strings.Cut(appImage, ":")
+	pod.container("tag", appImage)
+	pod.container("digest", name+"@"+images[appImage].Digest)
+	pod.container("both", appImage+"@"+images[appImage].Digest)
+	ctx, cancel := pod.limit()
+	defer cancel()
+	list, err := pod.images.ListImages(ctx, &cri.ListImagesRequest{})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if n := len(list.GetImages()); n != 3 {
+		s.Errorf("the CRI lists %d images, want 3", n)
+	}
+	for _, image := range list.GetImages() {
+		if knows := s.daemon.Version() >= "1.7"; image.GetPinned() != knows { // 1.6 knows no pin
+			s.Errorf("%q: pinned %v", image.GetRepoTags(), image.GetPinned())
+		}
+	}
+}
+
+// berthDoes runs berth and returns what it prints.
+func (s *fixture) berthDoes(args ...string) string {
+	s.Helper()
+	out, err := exec.CommandContext(s.Context(), s.berth, args...).CombinedOutput()
+	if err != nil {
+		s.Fatalf("berth %q: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// rename gives images of a directory other names: pairs of old and new.
+func (s *fixture) rename(dir string, pairs ...string) {
+	s.Helper()
+	file := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// serve starts berth images serve and returns its address.
+func (s *fixture) serve(dir string) string {
+	s.Helper()
+	cmd := exec.Command(s.berth, "images", "serve", "--listen", "127.0.0.1:0", dir) // ended below, by a signal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	address := ""
+	for address == "" && lines.Scan() {
+		var line struct{ Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil {
+			address = line.Address
+		}
+	}
+	rest := make(chan string, 1)
+	go func() {
+		var log strings.Builder
+		for lines.Scan() {
+			log.WriteString(lines.Text() + "\n")
+		}
+		rest <- log.String()
+	}()
+	s.Cleanup(func() {
+		must(s.T, cmd.Process.Signal(syscall.SIGTERM))
+		log := <-rest
+		if err := cmd.Wait(); err != nil {
+			s.Errorf("berth images serve: %v", err)
+		}
+		if s.Failed() {
+			s.Logf("berth images serve:\n%s", log)
+		}
+	})
+	if address == "" {
+		s.Fatal("berth images serve has no address")
+	}
+	return address
 }

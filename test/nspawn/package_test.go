@@ -172,6 +172,9 @@ func (m *machine) checkUnit() {
 	if out := m.run("systemd-analyze verify berth.service 2>&1"); out != "" {
 		m.t.Errorf("systemd-analyze verify:\n%s", out)
 	}
+	if out := m.run("systemd-analyze verify berth-images.service 2>&1"); out != "" {
+		m.t.Errorf("systemd-analyze verify:\n%s", out)
+	}
 	m.write("/srv/trial/broken.service", "[Service]\nExecStart=/bin/true\nNoSuchSetting=1\n")
 	if out := m.run("systemd-analyze verify /srv/trial/broken.service 2>&1"); !strings.Contains(out, "NoSuchSetting") {
 		m.t.Errorf("systemd-analyze verify does not see a mistake:\n%s", out)

@@ -74,6 +74,7 @@ const (
 	start     = "systemctl start berth.service\n"
 	restore   = "berth restore\n"
 	uninstall = "berth uninstall --yes --no-restart\n"
+	images    = "systemctl --no-reload disable --now berth-images.service\n"
 	disable   = "systemctl --no-reload disable berth.service\n"
 )
 
@@ -83,13 +84,13 @@ func TestRemovalOfRPM(t *testing.T) {
 	for name, c := range map[string]struct {
 		left, state, failing, called string
 	}{
-		"the last one goes":        {"0", "active", "", stop + restore + uninstall + disable},
+		"the last one goes":        {"0", "active", "", stop + restore + uninstall + disable + images},
 		"an upgrade":               {"1", "active", "", ""},
 		"restore fails":            {"0", "active", "restore", stop + restore + start},
 		"uninstall fails":          {"0", "active", "uninstall", stop + restore + uninstall + start},
 		"between two starts":       {"0", "activating", "restore", stop + restore + start},
 		"switched off, and fails":  {"0", "inactive", "restore", stop + restore},
-		"switched off, and it can": {"0", "inactive", "", stop + restore + uninstall + disable},
+		"switched off, and it can": {"0", "inactive", "", stop + restore + uninstall + disable + images},
 	} {
 		t.Run(name, func(t *testing.T) {
 			called, err := newStage(t, c.failing, c.state).play("rpm/preun", c.left)
@@ -110,12 +111,12 @@ func TestRemovalOfRPM(t *testing.T) {
 func TestRemovalOfDeb(t *testing.T) {
 	const (
 		stop  = "deb-systemd-invoke stop berth.service\n"
-		start = "deb-systemd-helper --quiet was-enabled berth.service\ndeb-systemd-helper enable berth.service\nsystemctl daemon-reload\ndeb-systemd-invoke start berth.service\n"
+		start = "deb-systemd-helper --quiet was-enabled berth.service\ndeb-systemd-helper enable berth.service\nsystemctl daemon-reload\ndeb-systemd-invoke start berth.service\nsystemctl try-restart berth-images.service\n"
 	)
 	for name, c := range map[string]struct {
 		why, failing, called string
 	}{
-		"it goes":         {"remove", "", stop + restore + uninstall},
+		"it goes":         {"remove", "", stop + restore + uninstall + images},
 		"an upgrade":      {"upgrade", "", ""},
 		"restore fails":   {"remove", "restore", stop + restore + start},
 		"uninstall fails": {"remove", "uninstall", stop + restore + uninstall + start},
