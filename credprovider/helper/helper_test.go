@@ -125,11 +125,8 @@ var expected = map[string]Class{
 // TestFaults: 200 helpers, drawn from a seed. Each call ends, has the right class, shows nothing of
 // the output and leaves no process of its group.
 func TestFaults(t *testing.T) {
-	var kinds []string
-	for _, k := range []string{"good", "exit", "none", "kill", "garbage", "large", "other", "child", "deaf", "empty", "nosecret",
-		"identity", "binary", "control", "numbers", "expired", "twice", "hang", "drip"} {
-		kinds = append(kinds, k)
-	}
+	kinds := []string{"good", "exit", "none", "kill", "garbage", "large", "other", "child", "deaf", "empty", "nosecret",
+		"identity", "binary", "control", "numbers", "expired", "twice", "hang", "drip"}
 	program := standIn(t)
 	rnd := rand.New(rand.NewPCG(1, 32))
 	counts := map[string]int{}

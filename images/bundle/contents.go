@@ -42,7 +42,7 @@ const (
 // write writes the lines.
 func (c contents) write(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	b.WriteString(contentsHead)
+	fmt.Fprint(b, contentsHead) // an error stays in b until Flush
 	if c.base != "" {
 		fmt.Fprintf(b, "base %s\n", strconv.Quote(c.base))
 	}
