@@ -154,7 +154,13 @@ func (p *ConfigJSONPlan) chooseLogins(cfg *config.Config, provider *credprovider
 	p.Notices = append(p.Notices, notices...)
 	for _, host := range hosts {
 		login, err := provider.RegistryLogin(host)
+		if err == nil && login.FromHelper() { // the rules hold no answer of a credential helper
+			login, _ = p.states.Containerd.Login(host)
+		}
 		switch {
+		case err == nil && login.Missing():
+			p.Notices = append(p.Notices, desired.Notice{Subject: host,
+				Message: "its login is not in kubelet's config.json: its " + login.Source() + " has given none yet"})
 		case errors.Is(err, credprovider.ErrNotServed):
 		case err != nil:
 			p.Notices = append(p.Notices, desired.Notice{Subject: host, Message: "its login is not in kubelet's config.json: " + err.Error()})

@@ -402,3 +402,41 @@ func TestConfigJSONLogin(t *testing.T) {
 		t.Error("no error for a name that is none")
 	}
 }
+
+// TestConfigJSONOfAHelper: the answer of a credential helper is in the file, never an empty login, and
+// goes with it.
+func TestConfigJSONOfAHelper(t *testing.T) {
+	n := newKubeletNode(t)
+	program := filepath.Join(t.TempDir(), "docker-credential-x")
+	write := func(script string) {
+		t.Helper()
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`read host; echo "{\"ServerURL\":\"$host\",\"Username\":\"u\",\"Secret\":\"one\"}"`)
+	body := configJSONOn + "registries: [{host: token.corp, auth: token, credentialHelper: " + program + "}]\n"
+	n.apply(body)
+	if got := n.logins(); got != "token.corp=u:one" {
+		t.Errorf("the file holds %q", got)
+	}
+	m := open(t, n.root)
+	if err := m.removeHelperLogins(); err != nil {
+		t.Fatal(err)
+	}
+	write("exit 7")
+	result, err := m.Apply(t.Context(), nodetest.ParseConfig(t, body), nil)
+	if _, ok := errors.AsType[*HelperError](err); !ok {
+		t.Errorf("a helper that fails: %v", err)
+	}
+	if n.exists(nodetest.KubeletFile) {
+		t.Errorf("the file stays: %q", n.logins())
+	}
+	said := false
+	for _, notice := range result.Plan.ConfigJSON.Notices {
+		said = said || strings.Contains(notice.String(), "has given none yet")
+	}
+	if !said {
+		t.Errorf("no reason: %v", result.Plan.ConfigJSON.Notices)
+	}
+}
