@@ -29,9 +29,9 @@ func newImagesLoad(o *options) *cobra.Command {
 		Short: "Load images from a directory or a file into this node's containerd or Docker",
 		Long: `Load the images of a directory (oci:DIR or DIR) or a file (FILE.tar, FILE.tar.zst) that
 berth images copy has written into containerd, where kubelet finds them: all, or those
-that are named. Of an image for several platforms, this node's is loaded. Each image gets the names that kubelet may
-ask for, by tag and by digest, after all of it is there and unpacked. What is there
-already is not sent again.
+that are named. Of an image for several platforms, this node's is loaded. Each image
+gets the names that kubelet may ask for, by tag and by digest, after all of it is there
+and unpacked. What is there already is not sent again.
 
 With --pin kubelet's garbage collection leaves the images alone; containerd 1.6 does
 not know that.
@@ -60,7 +60,7 @@ Exit code 1 if an image could not be loaded; the rest is loaded anyway.`,
 	f := cmd.Flags()
 	f.StringVar(&opts.runtime, "runtime", "containerd", "where to: containerd or docker")
 	f.StringVar(&opts.endpoint, "runtime-endpoint", "", "socket of the runtime (default the first that exists: of containerd, k3s, RKE2, k0s, MicroK8s; or of docker)")
-	f.StringVar(&opts.snapshotter, "snapshotter", "overlayfs", "snapshotter of containerd's CRI, if its config.toml names another")
+	f.StringVar(&opts.snapshotter, "snapshotter", "overlayfs", "snapshotter of containerd's CRI")
 	f.BoolVar(&opts.pin, "pin", false, "keep kubelet's garbage collection from the images")
 	return cmd
 }

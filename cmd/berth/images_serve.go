@@ -45,9 +45,10 @@ image is found
   by /v2/path              if no two registries in it have different
                            images of that name
 
-A change of the directory or the file is seen at the next pull. The certificate and the file of
-passwords are read again when they change. Passwords are those of htpasswd -B; they
-are refused over plain http unless --listen is an address of this machine alone.
+A change of the directory or the file is seen at the next pull. The certificate and
+the file of passwords are read again when they change. Passwords are those of
+htpasswd -B; they are refused over plain http unless --listen is an address of this
+machine alone.
 
 It is not a cache and takes no push: for that use distribution, zot or Harbor.`,
 		Example: "  berth images serve oci:usb-stick\n" +
