@@ -304,6 +304,9 @@ func (s *fixture) authorization(requests []upstream.Request, want ...string) {
 		s.Error("no request came")
 	}
 	for _, r := range requests {
+		if strings.Contains(r.Header.Get("User-Agent"), "berth") {
+			continue // apply asks what the registry accepts
+		}
 		if got := r.Header.Values("Authorization"); !slices.Equal(got, want) {
 			s.Errorf("%s came with Authorization %q, want %q", r, got, want)
 		}

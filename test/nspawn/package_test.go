@@ -67,6 +67,7 @@ func TestPackage(t *testing.T) {
 		m.boot()
 		before := m.first(p)
 		m.lifecycle(p, "")
+		m.served()
 		m.switchedOff()
 		m.stopped(p)
 		m.removed(p)
@@ -203,6 +204,24 @@ func (m *machine) checkUnit() {
 	if out := m.run("systemd-analyze security --no-pager --threshold=20 containerd.service || echo over"); !strings.HasSuffix(out, "over") {
 		m.t.Errorf("containerd.service passes too")
 	}
+}
+
+// served: the unit that is not enabled serves a directory of images as a user of its own.
+func (m *machine) served() {
+	m.t.Helper()
+	const (
+		image = "127.0.0.1:5000/library/busybox:v1"
+		dir   = "/var/lib/berth-images"
+		set   = "/etc/systemd/system/berth-images.service.d"
+	)
+	m.run("mkdir " + set + " && berth images copy " + image + " --to oci:" + dir)
+	m.write(set+"/port.conf", "[Service]\nEnvironment=\"BERTH_SERVE=--listen 127.0.0.1:5001\"\n")
+	m.run("systemctl daemon-reload && systemctl start berth-images")
+	m.run("berth images check " + image + " --to 127.0.0.1:5001 --verify")
+	if user := m.run("stat -c %u /proc/$(systemctl show --value -p MainPID berth-images)"); strings.TrimSpace(user) == "0" {
+		m.t.Error("berth-images runs as root")
+	}
+	m.run("systemctl stop berth-images && rm -r " + dir + " " + set + " && systemctl daemon-reload")
 }
 
 // configured: the agent reads the edited file.
