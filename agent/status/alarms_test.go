@@ -60,6 +60,11 @@ func TestAlarms(t *testing.T) {
 		{"token expired", func(s *status.Snapshot) {
 			s.Tokens[0].Valid, s.Tokens[0].Expires = false, now
 		}, "TokenMissing critical", "expired"},
+		{"no login from a credential helper", func(s *status.Snapshot) {
+			s.Tokens[0] = status.Token{
+				Service: "credential-helper", Region: "registry.corp", Identity: "corp", Error: "exit code 1",
+			}
+		}, "TokenMissing critical", "exit code 1"},
 		{"a renewal failed once", func(s *status.Snapshot) { failing(s, 6*time.Hour, time.Minute) }, "", ""},
 		{"renewal fails for long", func(s *status.Snapshot) { failing(s, 6*time.Hour, 5*time.Minute) }, "TokenExpiring warning", "2026-03-14T21:09:26Z: denied"},
 		{"renewal fails late", func(s *status.Snapshot) { failing(s, 3*time.Hour, time.Minute) }, "TokenExpiring warning", "denied"},

@@ -154,7 +154,7 @@ func tokenFamilies() []family {
 	}
 	return []family{
 		{name: "ecr_token_valid", kind: gauge, labels: labels,
-			help: "1 when there is an ECR token that can be used.",
+			help: "1 when there is an ECR token or credential helper login that can be used.",
 			read: each(func(t Token, add add) { add(boolValue(t.Valid)) })},
 		{name: "ecr_token_expiry_timestamp_seconds", kind: gauge, labels: append(slices.Clone(labels), "source"),
 			help: "When the token expires; absent when there was none yet.",

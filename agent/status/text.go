@@ -276,7 +276,7 @@ func (t *text) endpoint(e Endpoint) {
 func (t *text) tokens(tokens []Token) {
 	for i, token := range tokens {
 		if i == 0 {
-			t.title("TOKENS OF ECR")
+			t.title("TOKENS AND HELPER LOGINS")
 		}
 		state := token.State(t.now)
 		style := map[string]string{"valid": "add", "expiring": "conflict", "missing": "remove"}[state]
