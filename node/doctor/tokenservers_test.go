@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/test/nodetest"
 )
@@ -44,6 +45,48 @@ registries:
 			if host == "other.corp" && strings.Contains(f.Remedy, `tokenRealms: ["auth.corp"]`) != (release == "2.4.2") {
 				t.Errorf("%s: the remedy is %q", release, f.Remedy)
 			}
+		}
+	}
+}
+
+// Docker requests tokens without the header, so its rows come with each release of containerd and
+// with a token server that the config lists.
+func TestTokenServersOfDocker(t *testing.T) {
+	const host = `-- root/usr/bin/dockerd --
+#!/bin/sh
+echo 'Docker version 29.7.2, build x'
+-- proc/1/stat --
+-- root/var/lib/berth/learned.json --
+{"facts": [
+ {"url": "https://own.corp/v2", "basic": "refused", "realm": "https://own.corp"},
+ {"url": "https://listed.corp/v2", "basic": "refused", "realm": "https://auth.corp"},
+ {"url": "https://basic.corp/v2", "basic": "accepted"}
+]}
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+`
+	const registries = `registries:
+- {host: own.corp, username: u, password: p}
+- {host: listed.corp, username: u, password: p, tokenRealms: [auth.corp]}
+- {host: basic.corp, username: u, password: p}
+`
+	for mode, want := range map[string]int{"auto": 2, "off": 0} {
+		p := bed(t, host+"docker: {mode: \""+mode+"\"}\n"+registries)
+		p.Host.Version = node.AskVersion
+		rows := 0
+		for _, f := range find(doctor.Examine(t.Context(), p), "token-servers") {
+			if !strings.HasPrefix(f.Detail, "Docker: ") {
+				continue
+			}
+			rows++
+			if f.Level != doctor.Warn || !strings.Contains(f.Detail, "Docker requests them without the header") ||
+				!strings.Contains(f.Remedy, "docker login") || !strings.Contains(f.Remedy, "docker-credential-berth") {
+				t.Errorf("%s: %+v", mode, f)
+			}
+		}
+		if rows != want {
+			t.Errorf("%s: %d rows of Docker, want %d", mode, rows, want)
 		}
 	}
 }
