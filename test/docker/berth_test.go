@@ -52,6 +52,23 @@ func withLogin(host string) string {
 	return fmt.Sprintf("- {host: %q, username: %s, password: %q, auth: basic}\n", host, robot, password)
 }
 
+// unprobed is withLogin for a registry about which nothing is known.
+func unprobed(host string) string {
+	return strings.Replace(withLogin(host), ", auth: basic", "", 1)
+}
+
+// withoutHeader checks that Docker's hosts.toml of a registry has no login, and that berth says what
+// serves in its place.
+func (s *fixture) withoutHeader(registry, said string) {
+	s.Helper()
+	if text := s.hostsFile(registry); strings.Contains(text, "Authorization") {
+		s.Errorf("a header for Docker:\n%s", text)
+	}
+	if !strings.Contains(said, "docker login") {
+		s.Errorf("apply does not name docker login:\n%s", said)
+	}
+}
+
 func (s *fixture) configFile() string { return filepath.Join(s.dir, "config.yaml") }
 
 // writeConfig writes a RegistryConfig, given without its first two lines.
@@ -181,6 +198,35 @@ func loginScenarios() []scenario {
 			s.pull("quay.io/team/app:v1", img)
 			s.served(quay, img)
 			s.authorization(quay, basic(robot, password))
+		}},
+		{"token-registry-as-mirror", func(s *fixture) {
+			// Docker asks a token server without the header, so none is written.
+			c, img := s.stocked(repo)
+			realm := s.mirror(upstream.Basic(robot, password, upstream.Token("granted")))
+			m := s.mirror(upstream.Bearer(realm.url()+"/token", "granted", c))
+			s.decoys[hub].answerWith(c)
+			s.keep(robot, password, m) // apply asks the mirror itself what it accepts
+			said := s.apply(mirrorOf("docker.io", m.url()) + "registries:\n" + unprobed(m.Addr()))
+			s.withoutHeader("docker.io", said)
+			s.received(m, robot, password)
+			s.pull(ref, img)
+			s.authorization(realm)
+			s.served(s.decoys[hub], img)
+		}},
+		{"token-registry-behind-a-mirror", func(s *fixture) {
+			// The login of the client serves, and reaches the token server alone.
+			c, img := s.stocked("team/app:v1")
+			m := s.mirror(upstream.Status(http.StatusNotFound))
+			quay := s.decoys["quay.io"]
+			realm := s.behindProxy("auth.quay.io", oauth("granted"))
+			quay.answerWith(upstream.Bearer("https://auth.quay.io/token", "granted", c))
+			s.keep(robot, password, realm)
+			said := s.apply(mirrorOf("quay.io", m.url()) + "registries:\n" + unprobed("quay.io"))
+			s.withoutHeader("quay.io", said)
+			s.pullAs("quay.io/team/app:v1", &login{Username: robot, Password: password}, img)
+			s.served(quay, img)
+			s.authorization(m)
+			s.received(realm, robot, password)
 		}},
 		{"push-to-a-registry-with-a-login-and-a-mirror", func(s *fixture) {
 			c, img := s.stocked(repo)
