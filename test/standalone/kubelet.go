@@ -34,9 +34,10 @@ type Options struct {
 
 // Kubelet is a running kubelet.
 type Kubelet struct {
-	dir    string
-	cmd    *exec.Cmd // unshare, the parent of kubelet
-	exited chan struct{}
+	program string // its executable
+	dir     string
+	cmd     *exec.Cmd // unshare, the parent of kubelet
+	exited  chan struct{}
 }
 
 // stopTime is how long kubelet may take to end before it is killed.
@@ -61,7 +62,7 @@ func Start(o Options) (*Kubelet, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kubelet{dir: dir, exited: make(chan struct{})}
+	k := &Kubelet{dir: dir, program: o.Program, exited: make(chan struct{})}
 	if err := k.start(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("kubelet: %w", err), k.Close())
 	}
@@ -112,18 +113,25 @@ func (k *Kubelet) start(o Options) error {
 // RootDir is kubelet's root directory.
 func (k *Kubelet) RootDir() string { return filepath.Join(k.dir, "root") }
 
-// PID returns the process of kubelet. It is that of the shell before it, until kubelet was started.
+// PID returns the process of kubelet. It waits until the shell before it has become kubelet.
 func (k *Kubelet) PID() (int, error) {
 	unshare := k.cmd.Process.Pid
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", unshare, unshare))
-	if err != nil {
-		return 0, err
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", unshare, unshare))
+		if err != nil {
+			return 0, err
+		}
+		var pid int
+		if _, err = fmt.Sscan(string(children), &pid); err == nil {
+			var program string
+			if program, err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && program == k.program {
+				return pid, nil
+			}
+		}
+		if time.Now().After(end) {
+			return 0, fmt.Errorf("the child of process %d is not kubelet: %v", unshare, err)
+		}
 	}
-	var pid int
-	if _, err := fmt.Sscan(string(children), &pid); err != nil {
-		return 0, fmt.Errorf("the child of process %d: %w", unshare, err)
-	}
-	return pid, nil
 }
 
 // Run makes kubelet run a pod: manifest is one v1.Pod in YAML.
