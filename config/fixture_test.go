@@ -108,7 +108,7 @@ func (n node) dockerConfigs(t testing.TB) {
 		"both.corp:444": {"identitytoken": %[1]q, "registrytoken": %[1]q},
 		"helper.corp": {"username": "<token>", "password": %[1]q},
 		"identity.corp": {"auth": %[4]q, "identitytoken": %[1]q},
-		"other.corp": {"auth": %[3]q, "username": "somebody", "password": "else"},
+		"other.corp": {"auth": %[3]q, "username": "another", "password": "else"},
 		"same.corp": {"auth": %[3]q, "username": "puller", "password": %[1]q}
 	}`, secretWord, key([]byte("00000000-0000-0000-0000-000000000000:")), auth, key([]byte("puller:"))))
 	n.write(t, "secrets/bad-type.json", `{"auths": {"a.corp": {"auth": 17}}}`, 0o600)

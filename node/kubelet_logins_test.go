@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// kubelet900 is a kubelet with HOME /root and the working directory /work. Its root is that of the
+// kubelet900 is a kubelet with HOME /root and the working directory /cwd. Its root is that of the
 // node.
 const kubelet900 = `
 -- proc/1/ns/links --
@@ -19,7 +19,7 @@ mnt mnt:[1]
 -- proc/900/comm --
 kubelet
 -- proc/900/links --
-cwd /work
+cwd /cwd
 root ../../root
 -- proc/900/ns/links --
 mnt mnt:[1]
@@ -27,7 +27,7 @@ mnt mnt:[1]
 /usr/bin/kubelet
 -- proc/900/environ --
 -- root/var/lib/kubelet/pki --
--- root/work/x --
+-- root/cwd/x --
 -- root/root/x --
 `
 
@@ -62,8 +62,8 @@ func write(t *testing.T, file, content string) {
 // not.
 func TestForeignKubeletLogins(t *testing.T) {
 	places := map[string]string{
-		"/work/config.json": login, "/root/.docker/config.json": login, "/.docker/config.json": login,
-		"/var/lib/kubelet/.dockercfg": oldLogin, "/work/.dockercfg": oldLogin, "/root/.dockercfg": oldLogin, "/.dockercfg": oldLogin,
+		"/cwd/config.json": login, "/root/.docker/config.json": login, "/.docker/config.json": login,
+		"/var/lib/kubelet/.dockercfg": oldLogin, "/cwd/.dockercfg": oldLogin, "/root/.dockercfg": oldLogin, "/.dockercfg": oldLogin,
 	}
 	kinds := []struct {
 		name    string
@@ -122,15 +122,15 @@ func TestKubeletPlaces(t *testing.T) {
 	for _, c := range []struct{ name, args, environ, cwd, want string }{
 		{"all by default, as a service", "", "", "/", `/var/lib/kubelet/config.json /config.json /.docker/config.json
 			/var/lib/kubelet/.dockercfg /.dockercfg`},
-		{"HOME is empty", "", "HOME=\n", "/work", `/var/lib/kubelet/config.json /work/config.json /work/.docker/config.json /.docker/config.json
-			/var/lib/kubelet/.dockercfg /work/.dockercfg /.dockercfg`},
-		{"HOME is relative", "", "HOME=h\n", "/work", `/var/lib/kubelet/config.json /work/config.json /work/h/.docker/config.json /.docker/config.json
-			/var/lib/kubelet/.dockercfg /work/.dockercfg /work/h/.dockercfg /.dockercfg`},
+		{"HOME is empty", "", "HOME=\n", "/cwd", `/var/lib/kubelet/config.json /cwd/config.json /cwd/.docker/config.json /.docker/config.json
+			/var/lib/kubelet/.dockercfg /cwd/.dockercfg /.dockercfg`},
+		{"HOME is relative", "", "HOME=h\n", "/cwd", `/var/lib/kubelet/config.json /cwd/config.json /cwd/h/.docker/config.json /.docker/config.json
+			/var/lib/kubelet/.dockercfg /cwd/.dockercfg /cwd/h/.dockercfg /.dockercfg`},
 		{"root directory", "--root-dir=/data/kubelet", "HOME=/root\n", "/data/kubelet", `/data/kubelet/config.json /root/.docker/config.json /.docker/config.json
 			/data/kubelet/.dockercfg /root/.dockercfg /.dockercfg`},
 		{"the last flag counts", "--root-dir\n/a\n--root_dir\n/data/kubelet", "HOME=/root\n", "/", `/data/kubelet/config.json /config.json /root/.docker/config.json /.docker/config.json
 			/data/kubelet/.dockercfg /.dockercfg /root/.dockercfg`},
-		{"the working directory is deleted", "", "HOME=/root\n", "/work (deleted)", `/var/lib/kubelet/config.json /root/.docker/config.json /.docker/config.json
+		{"the working directory is deleted", "", "HOME=/root\n", "/cwd (deleted)", `/var/lib/kubelet/config.json /root/.docker/config.json /.docker/config.json
 			/var/lib/kubelet/.dockercfg /root/.dockercfg /.dockercfg`},
 	} {
 		h := kubeletHost(t, c.environ, "/data/kubelet/x", "")
@@ -152,10 +152,10 @@ func TestKubeletPlaces(t *testing.T) {
 // A directory with two names holds one file: ours.
 func TestKubeletPlacesWithTwoNames(t *testing.T) {
 	h := kubeletHost(t, "HOME=/root\n", ownPlace, login)
-	if err := os.RemoveAll(h.Root.Path("/work")); err != nil {
+	if err := os.RemoveAll(h.Root.Path("/cwd")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("var/lib/kubelet", h.Root.Path("/work")); err != nil {
+	if err := os.Symlink("var/lib/kubelet", h.Root.Path("/cwd")); err != nil {
 		t.Fatal(err)
 	}
 	if got := node.FindKubeletLogins(h); len(got.Foreign) > 0 || got.Unseen != "" {

@@ -29,7 +29,7 @@ type Source interface {
 
 // Store is the image store of a runtime.
 type Store interface {
-	// Put stores an image and its content under names; done says which names had it before.
+	// Put stores an image and its content, and then gives it these names.
 	Put(ctx context.Context, source Source, image Image, names []string) error
 	// Has reports whether a name stands for this digest and is complete.
 	Has(ctx context.Context, image Image, name string) (bool, error)
