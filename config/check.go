@@ -10,7 +10,7 @@ import (
 
 // checker validates a decoded Config, normalizes names and reads the files that it names.
 type checker struct {
-	*report
+	*Report
 	broken map[*yaml.Node]bool
 	cfg    *Config
 	mode   fs.FileMode // of the RegistryConfig; 0 if unknown
@@ -20,29 +20,29 @@ type checker struct {
 	catchAll    bool           // there is a mirror for "*"
 }
 
-func (c *checker) check(root *location) {
+func (c *checker) check(root *Location) {
 	c.header(root)
-	c.mirrors(root.field("mirrors"))
-	c.defaultRegistry(root.field("defaultRegistry"))
-	c.registries(root.field("registries"))
-	c.dockerConfig(root.field("dockerConfigFile"))
-	c.ecr(root.field("ecr"))
-	c.registryChains(root.field("registries"), root.field("ecr").field("registries"))
-	c.health(root.field("health"))
-	c.proxy(root.field("proxy"))
-	c.containerd(root.field("containerd"))
-	c.docker(root.field("docker"))
+	c.mirrors(root.Field("mirrors"))
+	c.defaultRegistry(root.Field("defaultRegistry"))
+	c.registries(root.Field("registries"))
+	c.dockerConfig(root.Field("dockerConfigFile"))
+	c.ecr(root.Field("ecr"))
+	c.registryChains(root.Field("registries"), root.Field("ecr").Field("registries"))
+	c.health(root.Field("health"))
+	c.proxy(root.Field("proxy"))
+	c.containerd(root.Field("containerd"))
+	c.docker(root.Field("docker"))
 	c.plainHTTP(root)
 	c.podRoles(root)
 }
 
 // header checks apiVersion and kind.
-func (c *checker) header(root *location) {
+func (c *checker) header(root *Location) {
 	for _, f := range []struct{ name, got, want string }{
 		{"apiVersion", c.cfg.APIVersion, APIVersion},
 		{"kind", c.cfg.Kind, Kind},
 	} {
-		s := root.field(f.name)
+		s := root.Field(f.name)
 		switch {
 		case c.require(s, "write "+f.name+": "+f.want):
 		case f.got != f.want && f.name == "kind" && f.got == "ConfigMap":
@@ -53,61 +53,60 @@ func (c *checker) header(root *location) {
 	}
 }
 
-// reject reports a wrong value. [location.shown] decides how much of the value is shown.
-func (c *checker) reject(s *location, value, format string, args ...any) {
-	if c.full() {
+// reject reports a wrong value. [Location.Shown] decides how much of the value is shown.
+func (c *checker) reject(s *Location, value, format string, args ...any) {
+	if c.Full() {
 		return
 	}
-	for at := s; at != nil; at = at.parent {
-		if at.node != nil && c.broken[at.node] {
+	for at := s; at != nil; at = at.Parent {
+		if at.Node != nil && c.broken[at.Node] {
 			return // an error for this node has been reported
 		}
 	}
-	line, column := s.position()
-	c.add(&Error{Line: line, Column: column, Field: s.path(), Value: s.shown(value), Message: fmt.Sprintf(format, args...)})
+	line, column := s.Position()
+	c.Add(&Error{Line: line, Column: column, Field: s.Path(), Value: s.Shown(value), Message: fmt.Sprintf(format, args...)})
 }
 
 // refuse is reject for a fault that is not in the value.
-func (c *checker) refuse(s *location, format string, args ...any) { c.reject(s, "", format, args...) }
+func (c *checker) refuse(s *Location, format string, args ...any) { c.reject(s, "", format, args...) }
 
-func (c *checker) warn(s *location, format string, args ...any) {
-	line, column := s.position()
-	c.warnings = append(c.warnings, Warning{File: c.file, Line: line, Column: column,
-		Field: s.path(), Message: fmt.Sprintf(format, args...)})
+func (c *checker) warn(s *Location, format string, args ...any) {
+	line, column := s.Position()
+	c.AddWarning(Warning{Line: line, Column: column, Field: s.Path(), Message: fmt.Sprintf(format, args...)})
 }
 
 // require reports a missing required field. It returns true if the field must not be checked
 // further.
-func (c *checker) require(s *location, remedy string) bool {
-	if !s.unset() {
-		return c.broken[s.node]
+func (c *checker) require(s *Location, remedy string) bool {
+	if !s.Unset() {
+		return c.broken[s.Node]
 	}
 	c.refuse(s, "is required; %s", remedy)
 	return true
 }
 
 // empty reports an empty list.
-func (c *checker) empty(s *location, remedy string) {
-	if n := s.node; n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+func (c *checker) empty(s *Location, remedy string) {
+	if n := s.Node; n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		c.refuse(s, "is an empty list; %s", remedy)
 	}
 }
 
 // oneOf reports a value that is not one of words.
-func (c *checker) oneOf(s *location, value string, words ...string) bool {
+func (c *checker) oneOf(s *Location, value string, words ...string) bool {
 	for _, word := range words {
 		if value == word {
 			return true
 		}
 	}
 	message := "must be " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-	if near := nearest(value, words); near != "" {
+	if near := Nearest(value, words); near != "" {
 		message += `; did you mean "` + near + `"?`
 	}
-	if value == "" && s.node != nil {
+	if value == "" && s.Node != nil {
 		message += "; leave it out for the default"
 	}
-	if s.name == "auth" && s.shown(value) == "" && value != "" {
+	if s.Name == "auth" && s.Shown(value) == "" && value != "" {
 		message += "; a login is written as username and passwordFile"
 	}
 	c.reject(s, value, "%s", message)

@@ -11,21 +11,21 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) ecr(s *location) {
-	list := s.field("credentials")
+func (c *checker) ecr(s *Location) {
+	list := s.Field("credentials")
 	if len(c.cfg.ECR.Credentials) == 0 {
 		c.empty(list, "leave it out for the instance profile and then static keys")
 		c.cfg.ECR.Credentials = defaultCredentials()
 	} else {
 		c.ecrCredentials(list, c.cfg.ECR.Credentials)
 	}
-	c.ecrRegistries(s.field("registries"))
-	c.cfg.ECR.ServiceAccount = c.serviceAccount(s.field("serviceAccount"), c.cfg.ECR.ServiceAccount)
+	c.ecrRegistries(s.Field("registries"))
+	c.cfg.ECR.ServiceAccount = c.serviceAccount(s.Field("serviceAccount"), c.cfg.ECR.ServiceAccount)
 }
 
 // registryChains checks the credential chains of single registries. It runs after
 // ecrRegistries, so all ECR hosts are known.
-func (c *checker) registryChains(list, ecrList *location) {
+func (c *checker) registryChains(list, ecrList *Location) {
 	var names ecr.Names
 	for _, r := range c.cfg.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
@@ -36,8 +36,8 @@ func (c *checker) registryChains(list, ecrList *location) {
 	}
 	var chains []chain
 	// add records the chain of a registry; each has one chain under all its names.
-	add := func(s *location, registry ecr.Registry) {
-		line, _ := s.position()
+	add := func(s *Location, registry ecr.Registry) {
+		line, _ := s.Position()
 		if at := slices.IndexFunc(chains, func(have chain) bool { return have.registry.Same(registry) }); at >= 0 {
 			c.refuse(s, "the same ECR registry already has credentials on line %d; keep one of them", chains[at].line)
 			return
@@ -45,8 +45,8 @@ func (c *checker) registryChains(list, ecrList *location) {
 		chains = append(chains, chain{registry, line})
 	}
 	for i := range c.cfg.ECR.Registries {
-		r, s := &c.cfg.ECR.Registries[i], ecrList.item(i).field("credentials")
-		if s.node == nil {
+		r, s := &c.cfg.ECR.Registries[i], ecrList.Item(i).Field("credentials")
+		if s.Node == nil {
 			continue
 		}
 		c.empty(s, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order")
@@ -60,10 +60,10 @@ func (c *checker) registryChains(list, ecrList *location) {
 		if r.ECR == nil {
 			continue
 		}
-		s := list.item(i).field("ecr")
-		credentials, account := s.field("credentials"), s.field("serviceAccount")
+		s := list.Item(i).Field("ecr")
+		credentials, account := s.Field("credentials"), s.Field("serviceAccount")
 		r.ECR.ServiceAccount = c.serviceAccount(account, r.ECR.ServiceAccount)
-		if credentials.unset() && (r.ECR.ServiceAccount != nil || c.broken[account.node]) {
+		if credentials.Unset() && (r.ECR.ServiceAccount != nil || c.broken[account.Node]) {
 			// The chain of the section ecr is for pods without a role.
 		} else if !c.require(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order") {
 			c.empty(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order")
@@ -84,17 +84,17 @@ func (c *checker) registryChains(list, ecrList *location) {
 	}
 }
 
-func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
+func (c *checker) ecrCredentials(list *Location, credentials []ECRCredential) {
 	profileLine := 0
 	for i := range credentials {
-		e, s := &credentials[i], list.item(i)
-		profile, static, sdk := s.field("instanceProfile"), s.field("static"), s.field("sdk")
+		e, s := &credentials[i], list.Item(i)
+		profile, static, sdk := s.Field("instanceProfile"), s.Field("static"), s.Field("sdk")
 		given, named := 0, 0
 		for _, f := range []struct {
-			at    *location
+			at    *Location
 			given bool
 		}{{profile, e.InstanceProfile != nil}, {static, e.Static != nil}, {sdk, e.SDK != nil}} {
-			if f.at.node != nil {
+			if f.at.Node != nil {
 				named++
 			}
 			if f.given {
@@ -105,9 +105,9 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 		if given == 0 && named == 1 {
 			given = 1
 			switch {
-			case profile.node != nil:
+			case profile.Node != nil:
 				e.InstanceProfile = &InstanceProfile{}
-			case static.node != nil:
+			case static.Node != nil:
 				e.Static = &StaticKeys{}
 			default:
 				e.SDK = &SDKCredentials{}
@@ -116,12 +116,12 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 		switch {
 		case given > 1:
 			c.refuse(s, "has more than one of instanceProfile, static and sdk; write an item for each, in the wanted order")
-		case given == 0 && !hasUnknown(s.node):
+		case given == 0 && !hasUnknown(s.Node):
 			c.refuse(s, "must be instanceProfile: {}, static: {…} or sdk: {…}")
 		case e.InstanceProfile != nil && profileLine > 0:
 			c.refuse(profile, "is already listed on line %d; there is only one", profileLine)
 		case e.InstanceProfile != nil:
-			profileLine, _ = profile.position()
+			profileLine, _ = profile.Position()
 		}
 		if e.Static != nil {
 			c.staticKeys(static, e.Static)
@@ -146,15 +146,15 @@ func hasUnknown(item *yaml.Node) bool {
 	return false
 }
 
-func (c *checker) sdkCredentials(s *location, k *SDKCredentials) {
+func (c *checker) sdkCredentials(s *Location, k *SDKCredentials) {
 	if hasControl(k.Profile) {
-		c.reject(s.field("profile"), k.Profile, "must not contain control characters")
+		c.reject(s.Field("profile"), k.Profile, "must not contain control characters")
 	}
 	for _, f := range []struct {
 		name string
 		path *string
 	}{{"configFile", &k.ConfigFile}, {"credentialsFile", &k.CredentialsFile}} {
-		switch at := s.field(f.name); {
+		switch at := s.Field(f.name); {
 		case *f.path == "":
 		case hasControl(*f.path):
 			c.refuse(at, "must be the path of a file")
@@ -166,13 +166,13 @@ func (c *checker) sdkCredentials(s *location, k *SDKCredentials) {
 	}
 }
 
-func (c *checker) staticKeys(s *location, k *StaticKeys) {
+func (c *checker) staticKeys(s *Location, k *StaticKeys) {
 	id := c.key(s, "accessKeyID", &k.AccessKeyID, &k.AccessKeyIDFile, false)
 	secret := c.key(s, "secretAccessKey", &k.SecretAccessKey, &k.SecretAccessKeyFile, true)
 	token := c.key(s, "sessionToken", &k.SessionToken, &k.SessionTokenFile, true)
-	shared, profile := s.field("sharedCredentialsFile"), s.field("profile")
+	shared, profile := s.Field("sharedCredentialsFile"), s.Field("profile")
 	switch {
-	case !shared.unset() && (id != nil || secret != nil || token != nil):
+	case !shared.Unset() && (id != nil || secret != nil || token != nil):
 		c.refuse(shared, "is given together with keys; keep one of them")
 	case id != nil && secret == nil:
 		c.refuse(id, "is given without secretAccessKey; add it, or secretAccessKeyFile")
@@ -181,7 +181,7 @@ func (c *checker) staticKeys(s *location, k *StaticKeys) {
 	case id == nil && token != nil:
 		c.refuse(token, "is given without accessKeyID and secretAccessKey; add them")
 	}
-	if !profile.unset() && shared.unset() {
+	if !profile.Unset() && shared.Unset() {
 		c.reject(profile, k.Profile, "is given without sharedCredentialsFile; add it")
 	}
 	if hasControl(k.Profile) {
@@ -194,19 +194,19 @@ func (c *checker) staticKeys(s *location, k *StaticKeys) {
 		}
 	}
 	if k.RoleARN != "" && !ecr.IsRoleARN(k.RoleARN) {
-		c.reject(s.field("roleARN"), k.RoleARN, "must have the form arn:aws:iam::111122223333:role/NAME")
+		c.reject(s.Field("roleARN"), k.RoleARN, "must have the form arn:aws:iam::111122223333:role/NAME")
 	}
 }
 
 // key checks one of the three keys, given inline or as a file. It returns its location, or nil if
 // it is not given. The key ID alone gives no access, so an inline one brings no warning.
-func (c *checker) key(s *location, name string, value *redact.Secret, file *string, secret bool) *location {
-	inline, inFile := s.field(name), s.field(name+"File")
+func (c *checker) key(s *Location, name string, value *redact.Secret, file *string, secret bool) *Location {
+	inline, inFile := s.Field(name), s.Field(name+"File")
 	switch {
-	case !inline.unset() && !inFile.unset():
+	case !inline.Unset() && !inFile.Unset():
 		c.refuse(inFile, "is given together with %s; keep one of them", name)
 		return inFile
-	case !inline.unset():
+	case !inline.Unset():
 		if strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r <= ' ' || r > 0x7e }) {
 			c.refuse(inline, "must not contain spaces, control characters or letters beyond ASCII")
 		}
@@ -214,7 +214,7 @@ func (c *checker) key(s *location, name string, value *redact.Secret, file *stri
 			c.inline(inline, name+"File")
 		}
 		return inline
-	case !inFile.unset():
+	case !inFile.Unset():
 		if *file != "" {
 			*value = c.secretFile(inFile, file, hasControl)
 		}
@@ -223,13 +223,13 @@ func (c *checker) key(s *location, name string, value *redact.Secret, file *stri
 	return nil
 }
 
-func (c *checker) ecrRegistries(list *location) {
+func (c *checker) ecrRegistries(list *Location) {
 	seen := make(map[string]int, len(c.cfg.ECR.Registries))
 	for i := range c.cfg.ECR.Registries {
-		r, s := &c.cfg.ECR.Registries[i], list.item(i)
-		if at := s.field("host"); !c.require(at, "write the other name of the registry, such as images.corp") {
+		r, s := &c.cfg.ECR.Registries[i], list.Item(i)
+		if at := s.Field("host"); !c.require(at, "write the other name of the registry, such as images.corp") {
 			name, err := hostport.Parse(r.Host)
-			line, _ := at.position()
+			line, _ := at.Position()
 			key := hostport.TrimDefaultPort(name, "https")
 			switch first, twice := seen[key]; {
 			case err != nil:
@@ -240,10 +240,10 @@ func (c *checker) ecrRegistries(list *location) {
 				r.Host, seen[key] = name, line
 			}
 		}
-		if at := s.field("account"); !c.require(at, `write the 12 digits of the AWS account, in quotes`) && !isAccount(r.Account) {
+		if at := s.Field("account"); !c.require(at, `write the 12 digits of the AWS account, in quotes`) && !isAccount(r.Account) {
 			c.reject(at, r.Account, "must be the 12 digits of an AWS account")
 		}
-		if at := s.field("region"); !c.require(at, "write the AWS region, such as us-east-1") && !isRegion(r.Region) {
+		if at := s.Field("region"); !c.require(at, "write the AWS region, such as us-east-1") && !isRegion(r.Region) {
 			c.reject(at, r.Region, "must be an AWS region such as us-east-1")
 		}
 	}

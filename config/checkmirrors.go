@@ -12,26 +12,26 @@ import (
 
 const maxDialTimeout = 5 * time.Minute
 
-func (c *checker) mirrors(list *location) {
+func (c *checker) mirrors(list *Location) {
 	c.mirrorLines = make(map[string]int, len(c.cfg.Mirrors))
 	c.catchAll = slices.ContainsFunc(c.cfg.Mirrors, func(m Mirror) bool { return m.Upstream == hostsconf.Default })
 	for i := range c.cfg.Mirrors {
-		m, s := &c.cfg.Mirrors[i], list.item(i)
+		m, s := &c.cfg.Mirrors[i], list.Item(i)
 		c.mirrorUpstream(s, m)
-		endpoints := s.field("endpoints")
+		endpoints := s.Field("endpoints")
 		if len(m.Endpoints) == 0 {
 			c.refuse(endpoints, "a mirror needs at least one endpoint; write endpoints: [{url: https://mirror.corp}]")
 			continue
 		}
 		seen := make(map[string]int, len(m.Endpoints))
 		for j := range m.Endpoints {
-			c.endpoint(endpoints.item(j), m, j, seen)
+			c.endpoint(endpoints.Item(j), m, j, seen)
 		}
 	}
 }
 
-func (c *checker) mirrorUpstream(mirror *location, m *Mirror) {
-	s := mirror.field("upstream")
+func (c *checker) mirrorUpstream(mirror *Location, m *Mirror) {
+	s := mirror.Field("upstream")
 	if c.require(s, `write the registry's name as in images, or "*"`) {
 		return
 	}
@@ -40,7 +40,7 @@ func (c *checker) mirrorUpstream(mirror *location, m *Mirror) {
 		return
 	}
 	m.Upstream = name
-	line, _ := s.position()
+	line, _ := s.Position()
 	if first, ok := c.mirrorLines[name]; ok {
 		c.reject(s, name, "already has a mirror on line %d; put all endpoints into one entry", first)
 		return
@@ -48,14 +48,14 @@ func (c *checker) mirrorUpstream(mirror *location, m *Mirror) {
 	c.mirrorLines[name] = line
 }
 
-func (c *checker) endpoint(s *location, m *Mirror, i int, seen map[string]int) {
+func (c *checker) endpoint(s *Location, m *Mirror, i int, seen map[string]int) {
 	e := &m.Endpoints[i]
-	if at := s.field("url"); !c.require(at, "write the mirror's address, such as https://mirror.corp:5000") {
+	if at := s.Field("url"); !c.require(at, "write the mirror's address, such as https://mirror.corp:5000") {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
 		if err != nil {
 			c.badURL(at, e.URL, err)
 		} else {
-			line, _ := at.position()
+			line, _ := at.Position()
 			if first, ok := seen[NormalizeURL(u)]; ok {
 				c.reject(at, e.URL, "repeats the endpoint on line %d; list it once", first)
 			}
@@ -67,39 +67,39 @@ func (c *checker) endpoint(s *location, m *Mirror, i int, seen map[string]int) {
 	}
 	c.capabilities(s, e)
 	if d := time.Duration(e.DialTimeout); d <= 0 || d > maxDialTimeout {
-		at := s.field("dialTimeout")
-		c.reject(at, at.written(), "must be more than 0 and at most 5m")
+		at := s.Field("dialTimeout")
+		c.reject(at, at.Written(), "must be more than 0 and at most 5m")
 	}
 	if len(e.Headers) > 0 {
-		c.headers(s.field("headers"), e.Headers)
+		c.headers(s.Field("headers"), e.Headers)
 	}
 }
 
-func (c *checker) capabilities(endpoint *location, e *Endpoint) {
+func (c *checker) capabilities(endpoint *Location, e *Endpoint) {
 	if len(e.Capabilities) == 0 {
-		c.empty(endpoint.field("capabilities"), "leave it out for [pull, resolve]")
+		c.empty(endpoint.Field("capabilities"), "leave it out for [pull, resolve]")
 		return
 	}
 	for i, name := range e.Capabilities {
 		switch {
 		case slices.Contains(e.Capabilities[:i], name):
 			if name != "" {
-				c.reject(endpoint.field("capabilities").item(i), name, "is listed twice")
+				c.reject(endpoint.Field("capabilities").Item(i), name, "is listed twice")
 			}
 		case name == "pull", name == "resolve", name == "push":
 		case name == "referrers":
-			c.reject(endpoint.field("capabilities").item(i), name,
+			c.reject(endpoint.Field("capabilities").Item(i), name,
 				"is not supported: containerd before 2.2 ignores the whole file; use pull, resolve and push")
 		default:
-			c.oneOf(endpoint.field("capabilities").item(i), name, "pull", "resolve", "push")
+			c.oneOf(endpoint.Field("capabilities").Item(i), name, "pull", "resolve", "push")
 		}
 	}
 }
 
-func (c *checker) headers(s *location, headers map[string][]string) {
+func (c *checker) headers(s *Location, headers map[string][]string) {
 	seen := make(map[string]string, len(headers))
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		at := s.field(name)
+		at := s.Field(name)
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		switch {
 		case canonical == "Authorization":
@@ -112,7 +112,7 @@ func (c *checker) headers(s *location, headers map[string][]string) {
 		seen[canonical] = name
 		for i, value := range headers[name] {
 			if hasControl(value) {
-				c.refuse(at.item(i), "a header value must not contain control characters")
+				c.refuse(at.Item(i), "a header value must not contain control characters")
 			}
 		}
 	}
@@ -126,24 +126,24 @@ func isToken(s string) bool {
 	})
 }
 
-func (c *checker) defaultRegistry(s *location) {
+func (c *checker) defaultRegistry(s *Location) {
 	d := c.cfg.DefaultRegistry
 	if d == nil {
 		return
 	}
-	if at := s.field("url"); !c.require(at, "write the registry's address, such as registry.com:5000/team") {
+	if at := s.Field("url"); !c.require(at, "write the registry's address, such as registry.com:5000/team") {
 		if _, err := hostsconf.ParseURL(d.URL, false); err != nil {
 			c.badURL(at, d.URL, err)
 		}
 	}
-	list := s.field("for")
+	list := s.Field("for")
 	if len(d.For) == 0 {
 		c.empty(list, "leave it out for [docker.io]")
 		return
 	}
 	for i, written := range d.For {
-		at := list.item(i)
-		if list.unset() {
+		at := list.Item(i)
+		if list.Unset() {
 			at = s // the default, docker.io
 		}
 		if c.require(at, "write an upstream, such as docker.io") {
@@ -156,7 +156,7 @@ func (c *checker) defaultRegistry(s *location) {
 		switch line, mirrored := c.mirrorLines[name]; {
 		case slices.Contains(d.For[:i], name):
 			c.reject(at, name, "is listed twice")
-		case mirrored && list.unset():
+		case mirrored && list.Unset():
 			c.refuse(at, "replaces docker.io, which has its own mirror on line %d; add the url to its endpoints, or list other upstreams in for", line)
 		case mirrored:
 			c.reject(at, name, "has its own mirror on line %d; add the url to its endpoints, or leave it out here", line)

@@ -11,47 +11,47 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) health(s *location) {
+func (c *checker) health(s *Location) {
 	h := &c.cfg.Health
-	c.oneOf(s.field("mode"), string(h.Mode), string(HealthWithdraw), string(HealthReport), string(HealthOff))
+	c.oneOf(s.Field("mode"), string(h.Mode), string(HealthWithdraw), string(HealthReport), string(HealthOff))
 	interval, timeout := time.Duration(h.Interval), time.Duration(h.Timeout)
 	badInterval := interval < time.Second || interval > time.Hour
 	if badInterval {
-		at := s.field("interval")
-		c.reject(at, at.written(), "must be from 1s to 1h")
+		at := s.Field("interval")
+		c.reject(at, at.Written(), "must be from 1s to 1h")
 	}
-	switch at := s.field("timeout"); {
+	switch at := s.Field("timeout"); {
 	case timeout < 100*time.Millisecond || timeout > time.Minute:
-		c.reject(at, at.written(), "must be from 100ms to 1m")
+		c.reject(at, at.Written(), "must be from 100ms to 1m")
 	case badInterval:
-	case timeout > interval && at.unset():
-		at := s.field("interval")
-		c.reject(at, at.written(), "must not be shorter than timeout, whose default is %s", h.Timeout)
+	case timeout > interval && at.Unset():
+		at := s.Field("interval")
+		c.reject(at, at.Written(), "must not be shorter than timeout, whose default is %s", h.Timeout)
 	case timeout > interval:
-		c.reject(at, at.written(), "must not be longer than interval (%s)", h.Interval)
+		c.reject(at, at.Written(), "must not be longer than interval (%s)", h.Interval)
 	}
 	for _, f := range []struct {
 		name  string
 		value int
 	}{{"failures", h.Failures}, {"successes", h.Successes}} {
 		if f.value < 1 || f.value > 100 {
-			c.reject(s.field(f.name), strconv.Itoa(f.value), "must be from 1 to 100")
+			c.reject(s.Field(f.name), strconv.Itoa(f.value), "must be from 1 to 100")
 		}
 	}
 }
 
-func (c *checker) proxy(s *location) {
+func (c *checker) proxy(s *Location) {
 	p := &c.cfg.Proxy
-	c.proxyURL(s.field("httpProxy"), p.HTTPProxy)
-	c.proxyURL(s.field("httpsProxy"), p.HTTPSProxy)
+	c.proxyURL(s.Field("httpProxy"), p.HTTPProxy)
+	c.proxyURL(s.Field("httpsProxy"), p.HTTPSProxy)
 	if hasControl(p.NoProxy) {
-		c.reject(s.field("noProxy"), p.NoProxy, "must be names and networks separated by commas, in one line")
+		c.reject(s.Field("noProxy"), p.NoProxy, "must be names and networks separated by commas, in one line")
 	}
 }
 
 // proxyURL checks a proxy address as Go's HTTP client, and so containerd, reads it: the scheme is
 // optional. The address may hold a login, so no part of it is shown.
-func (c *checker) proxyURL(s *location, secret redact.Secret) {
+func (c *checker) proxyURL(s *Location, secret redact.Secret) {
 	written := secret.Reveal()
 	if written == "" {
 		return
@@ -82,16 +82,16 @@ func (c *checker) proxyURL(s *location, secret redact.Secret) {
 
 // inlineProxy warns about a readable password in a proxy address. There is not a field that could
 // hold it in a separate file.
-func (c *checker) inlineProxy(s *location) {
+func (c *checker) inlineProxy(s *Location) {
 	if c.mode.Perm()&0o044 != 0 {
-		c.warn(s, "others on this machine can read %s (mode %04o) and so the password in it; chmod 0600", c.file, c.mode.Perm())
+		c.warn(s, "others on this machine can read %s (mode %04o) and so the password in it; chmod 0600", c.File, c.mode.Perm())
 	}
 }
 
-func (c *checker) containerd(s *location) {
+func (c *checker) containerd(s *Location) {
 	d := &c.cfg.Containerd
-	c.oneOf(s.field("onConflict"), string(d.OnConflict), string(ConflictReport), string(ConflictAdopt))
-	at := s.field("certsDir")
+	c.oneOf(s.Field("onConflict"), string(d.OnConflict), string(ConflictReport), string(ConflictAdopt))
+	at := s.Field("certsDir")
 	if strings.Contains(d.CertsDir, ":") && !hasControl(d.CertsDir) {
 		c.reject(at, d.CertsDir, "must be one directory: containerd 2.1 and newer ignore a list in config_path for most pulls")
 		return
@@ -99,20 +99,20 @@ func (c *checker) containerd(s *location) {
 	c.certsDir(at, d.CertsDir, "/etc/containerd/certs.d")
 }
 
-func (c *checker) docker(s *location) {
+func (c *checker) docker(s *Location) {
 	d := &c.cfg.Docker
-	c.oneOf(s.field("mode"), string(d.Mode), string(DockerAuto), string(DockerOn), string(DockerOff))
-	at := s.field("certsDir")
+	c.oneOf(s.Field("mode"), string(d.Mode), string(DockerAuto), string(DockerOn), string(DockerOff))
+	at := s.Field("certsDir")
 	theirs := c.cfg.Containerd.CertsDir
 	// Only a file that has the section can be at fault: the default must not break another file.
-	if c.certsDir(at, d.CertsDir, "/etc/docker/certs.d") && !s.unset() && d.CertsDir != theirs &&
+	if c.certsDir(at, d.CertsDir, "/etc/docker/certs.d") && !s.Unset() && d.CertsDir != theirs &&
 		(strings.HasPrefix(d.CertsDir, theirs+"/") || strings.HasPrefix(theirs, d.CertsDir+"/")) {
 		c.reject(at, d.CertsDir, "must not be above or below containerd.certsDir; write /etc/docker/certs.d")
 	}
 }
 
 // certsDir checks a directory of hosts.toml files, and reports whether it is valid.
-func (c *checker) certsDir(at *location, dir, example string) bool {
+func (c *checker) certsDir(at *Location, dir, example string) bool {
 	switch {
 	case hasControl(dir):
 		c.reject(at, dir, "must not contain control characters")
@@ -120,8 +120,8 @@ func (c *checker) certsDir(at *location, dir, example string) bool {
 		c.reject(at, dir, "must be an absolute path, such as %s", example)
 	case path.Clean(dir) != dir:
 		message := "must be a clean path"
-		if clean := at.shown(path.Clean(dir)); clean != "" {
-			message += "; write " + cut(clean)
+		if clean := at.Shown(path.Clean(dir)); clean != "" {
+			message += "; write " + Cut(clean)
 		}
 		c.reject(at, dir, "%s", message)
 	default:

@@ -11,24 +11,24 @@ import (
 
 // serviceAccount checks a section serviceAccount. Without a value, as in "serviceAccount:", it has
 // its defaults; a null is none.
-func (c *checker) serviceAccount(s *location, account *ServiceAccount) *ServiceAccount {
+func (c *checker) serviceAccount(s *Location, account *ServiceAccount) *ServiceAccount {
 	if account == nil {
-		if s.node == nil || !isNull(s.node) || s.node.Value != "" {
+		if s.Node == nil || !IsNull(s.Node) || s.Node.Value != "" {
 			return nil // also for a wrong type, which is reported
 		}
 		account = &ServiceAccount{}
-		setDefaults(reflect.ValueOf(account).Elem())
+		SetDefaults(reflect.ValueOf(account).Elem())
 	}
-	if at := s.field("roleAnnotation"); !annotationForm.MatchString(account.RoleAnnotation) {
+	if at := s.Field("roleAnnotation"); !AnnotationForm.MatchString(account.RoleAnnotation) {
 		c.reject(at, account.RoleAnnotation, "must be the name of an annotation, such as %s", ecr.RoleAnnotation)
 	}
-	c.oneOf(s.field("onMissingRole"), string(account.OnMissingRole), string(ecr.RoleOrNone), string(ecr.RoleOrNode))
+	c.oneOf(s.Field("onMissingRole"), string(account.OnMissingRole), string(ecr.RoleOrNone), string(ecr.RoleOrNode))
 	return account
 }
 
 // podRoles refuses settings by which a header of the node would serve the images of a registry that
 // is pulled from with the pod's own role: containerd sends the header, and never the pod's token.
-func (c *checker) podRoles(root *location) {
+func (c *checker) podRoles(root *Location) {
 	names := c.cfg.ECRNames()
 	registries, docker := c.cfg.Logins()
 	logins := credprovider.NewLogins(registries, docker)
@@ -41,7 +41,7 @@ func (c *checker) podRoles(root *location) {
 		if r.ECR == nil || r.ECR.ServiceAccount == nil {
 			continue
 		}
-		s := root.field("registries").item(i).field("ecr").field("serviceAccount")
+		s := root.Field("registries").Item(i).Field("ecr").Field("serviceAccount")
 		registry, ok := names.Parse(r.Host)
 		if !ok {
 			continue // refused already
@@ -51,7 +51,7 @@ func (c *checker) podRoles(root *location) {
 				c.refuse(s, "the same ECR registry already has a serviceAccount on line %d; keep one of them", have.line)
 			}
 		}
-		line, _ := s.position()
+		line, _ := s.Position()
 		own = append(own, entry{registry, line})
 		for _, l := range slices.Concat(registries, docker) {
 			if r.HasLogin() {
@@ -63,9 +63,9 @@ func (c *checker) podRoles(root *location) {
 			}
 		}
 	}
-	general := root.field("ecr").field("serviceAccount")
+	general := root.Field("ecr").Field("serviceAccount")
 	// before refuses an endpoint of a mirror of upstream that has a header.
-	before := func(s *location, upstream, address string, literal bool) {
+	before := func(s *Location, upstream, address string, literal bool) {
 		of, ok := names.Parse(upstream)
 		if !ok || !of.ServiceAccount.On() {
 			return
@@ -83,7 +83,7 @@ func (c *checker) podRoles(root *location) {
 		if header == "" {
 			return
 		}
-		line, _ := general.position()
+		line, _ := general.Position()
 		for _, e := range own {
 			if e.registry.Same(of) {
 				line = e.line
@@ -94,12 +94,12 @@ func (c *checker) podRoles(root *location) {
 	}
 	for i, m := range c.cfg.Mirrors {
 		for j, e := range m.Endpoints {
-			before(root.field("mirrors").item(i).field("endpoints").item(j).field("url"), m.Upstream, e.URL, e.OverridePath)
+			before(root.Field("mirrors").Item(i).Field("endpoints").Item(j).Field("url"), m.Upstream, e.URL, e.OverridePath)
 		}
 	}
 	if d := c.cfg.DefaultRegistry; d != nil {
 		for _, upstream := range d.For {
-			before(root.field("defaultRegistry").field("url"), upstream, d.URL, false)
+			before(root.Field("defaultRegistry").Field("url"), upstream, d.URL, false)
 		}
 	}
 }

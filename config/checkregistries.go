@@ -10,23 +10,23 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-func (c *checker) registries(list *location) {
+func (c *checker) registries(list *Location) {
 	seen := make(map[string]int, len(c.cfg.Registries))
 	for i := range c.cfg.Registries {
-		r, s := &c.cfg.Registries[i], list.item(i)
+		r, s := &c.cfg.Registries[i], list.Item(i)
 		c.registryHost(s, r, seen)
 		c.login(s, r)
 		c.credentialHelper(s, r)
-		c.tokenRealms(s.field("tokenRealms"), r)
-		c.oneOf(s.field("auth"), string(r.Auth), string(AuthAuto), string(AuthBasic), string(AuthToken))
-		c.tls(s.field("tls"), &r.TLS)
+		c.tokenRealms(s.Field("tokenRealms"), r)
+		c.oneOf(s.Field("auth"), string(r.Auth), string(AuthAuto), string(AuthBasic), string(AuthToken))
+		c.tls(s.Field("tls"), &r.TLS)
 		c.registryPlainHTTP(s, r)
 	}
 	c.checkDuplicates(list)
 }
 
-func (c *checker) registryHost(registry *location, r *Registry, seen map[string]int) {
-	s := registry.field("host")
+func (c *checker) registryHost(registry *Location, r *Registry, seen map[string]int) {
+	s := registry.Field("host")
 	if c.require(s, "write host[:port], or host[:port]/path") {
 		return
 	}
@@ -37,7 +37,7 @@ func (c *checker) registryHost(registry *location, r *Registry, seen map[string]
 	}
 	r.Host = name
 	c.website(s, name, dockerhub.Name)
-	line, _ := s.position()
+	line, _ := s.Position()
 	if first, ok := seen[name]; ok {
 		c.reject(s, name, "already has an entry on line %d; keep one of them", first)
 		return
@@ -46,16 +46,16 @@ func (c *checker) registryHost(registry *location, r *Registry, seen map[string]
 }
 
 // login checks the user name and password and reads the password file.
-func (c *checker) login(s *location, r *Registry) {
-	username, password, file := s.field("username"), s.field("password"), s.field("passwordFile")
+func (c *checker) login(s *Location, r *Registry) {
+	username, password, file := s.Field("username"), s.Field("password"), s.Field("passwordFile")
 	switch {
-	case !password.unset() && !file.unset():
+	case !password.Unset() && !file.Unset():
 		c.refuse(file, "is given together with password; keep one of them")
-	case username.unset() && !password.unset():
+	case username.Unset() && !password.Unset():
 		c.refuse(password, "is given without username; add it")
-	case username.unset() && !file.unset():
+	case username.Unset() && !file.Unset():
 		c.refuse(file, "is given without username; add it")
-	case !username.unset() && password.unset() && file.unset():
+	case !username.Unset() && password.Unset() && file.Unset():
 		c.refuse(username, "is given without a password; add passwordFile, or password")
 	}
 	if strings.Contains(r.Username, ":") || hasControl(r.Username) {
@@ -71,7 +71,7 @@ func (c *checker) login(s *location, r *Registry) {
 	if !r.Password.IsZero() {
 		c.inline(password, "passwordFile")
 	}
-	if r.PasswordFile != "" && password.unset() {
+	if r.PasswordFile != "" && password.Unset() {
 		r.Password = c.secretFile(file, &r.PasswordFile, notPassword)
 	}
 }
@@ -83,20 +83,20 @@ const (
 )
 
 // credentialHelper checks the program that gives the login, and how long its answers are used.
-func (c *checker) credentialHelper(s *location, r *Registry) {
-	at, refresh, stale := s.field("credentialHelper"), s.field("refresh"), s.field("maxStale")
-	if at.unset() || r.CredentialHelper == "" {
+func (c *checker) credentialHelper(s *Location, r *Registry) {
+	at, refresh, stale := s.Field("credentialHelper"), s.Field("refresh"), s.Field("maxStale")
+	if at.Unset() || r.CredentialHelper == "" {
 		// The defaults are no mistake: a printed config has them.
-		if !refresh.unset() && r.Refresh != defaultRefresh {
+		if !refresh.Unset() && r.Refresh != defaultRefresh {
 			c.refuse(refresh, "is given without credentialHelper; remove it")
 		}
-		if !stale.unset() && r.MaxStale != defaultMaxStale {
+		if !stale.Unset() && r.MaxStale != defaultMaxStale {
 			c.refuse(stale, "is given without credentialHelper; remove it")
 		}
 		return
 	}
 	switch name := r.CredentialHelper; {
-	case !s.field("username").unset() || !s.field("password").unset() || !s.field("passwordFile").unset():
+	case !s.Field("username").Unset() || !s.Field("password").Unset() || !s.Field("passwordFile").Unset():
 		c.refuse(at, "is given together with a login; keep one of them")
 	case strings.HasPrefix(name, "/"):
 		if path.Clean(name) != name || name == "/" || hasControl(name) {
@@ -108,9 +108,9 @@ func (c *checker) credentialHelper(s *location, r *Registry) {
 		c.reject(at, name, "must be NAME of a program docker-credential-NAME on PATH, such as gcr, or an absolute path")
 	}
 	if d := time.Duration(r.Refresh); d < time.Minute || d > 24*time.Hour {
-		c.reject(refresh, refresh.written(), "must be from 1m to 24h")
+		c.reject(refresh, refresh.Written(), "must be from 1m to 24h")
 	} else if time.Duration(r.MaxStale) < d {
-		c.reject(stale, stale.written(), "must not be shorter than refresh (%s)", r.Refresh)
+		c.reject(stale, stale.Written(), "must not be shorter than refresh (%s)", r.Refresh)
 	}
 }
 
@@ -121,10 +121,10 @@ func isHelperName(name string) bool {
 }
 
 // tokenRealms checks the hosts of token servers, and brings them to their normal form.
-func (c *checker) tokenRealms(list *location, r *Registry) {
+func (c *checker) tokenRealms(list *Location, r *Registry) {
 	seen := map[string]int{}
 	for i, written := range r.TokenRealms {
-		s := list.item(i)
+		s := list.Item(i)
 		name, err := registryHost(written)
 		switch {
 		case err != nil:
@@ -134,7 +134,7 @@ func (c *checker) tokenRealms(list *location, r *Registry) {
 			c.reject(s, written, "must be host[:port] without a path")
 			continue
 		}
-		line, _ := s.position()
+		line, _ := s.Position()
 		if first, ok := seen[name]; ok {
 			c.reject(s, name, "is already given on line %d; keep one of them", first)
 			continue
@@ -147,20 +147,20 @@ func (c *checker) tokenRealms(list *location, r *Registry) {
 }
 
 // inline warns about a secret in a RegistryConfig that other users may read.
-func (c *checker) inline(s *location, instead string) {
+func (c *checker) inline(s *Location, instead string) {
 	if c.mode.Perm()&0o044 == 0 {
 		return
 	}
 	c.warn(s, "others on this machine can read %s (mode %04o) and so this secret; use %s, or chmod 0600",
-		c.file, c.mode.Perm(), instead)
+		c.File, c.mode.Perm(), instead)
 }
 
 // registryPlainHTTP sets the default of plainHTTP and checks it against tls.
-func (c *checker) registryPlainHTTP(s *location, r *Registry) {
-	at := s.field("plainHTTP")
+func (c *checker) registryPlainHTTP(s *Location, r *Registry) {
+	at := s.Field("plainHTTP")
 	host, _, _ := strings.Cut(r.Host, "/")
 	secured := r.TLS.CAFile != "" || r.TLS.CertFile != "" || r.TLS.KeyFile != "" || r.TLS.InsecureSkipVerify
-	if at.unset() {
+	if at.Unset() {
 		r.PlainHTTP = hostport.IsLoopback(host) && !secured
 		return
 	}

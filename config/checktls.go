@@ -10,13 +10,13 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) tls(s *location, t *TLS) {
-	ca, cert, key := s.field("caFile"), s.field("certFile"), s.field("keyFile")
+func (c *checker) tls(s *Location, t *TLS) {
+	ca, cert, key := s.Field("caFile"), s.Field("certFile"), s.Field("keyFile")
 	if t.CAFile != "" {
 		t.CA = c.certificates(ca, &t.CAFile)
 	}
 	if t.CAFile != "" && t.InsecureSkipVerify {
-		c.warn(s.field("insecureSkipVerify"), "disables caFile: the registry's certificate is not verified")
+		c.warn(s.Field("insecureSkipVerify"), "disables caFile: the registry's certificate is not verified")
 	}
 	switch {
 	case t.CertFile != "" && t.KeyFile == "":
@@ -43,7 +43,7 @@ func (c *checker) tls(s *location, t *TLS) {
 // certificates reads a PEM file and returns only its certificates. Comments are dropped, and so is
 // a private key in the same file: the result is installed readable by everybody. nil means that an
 // error was reported.
-func (c *checker) certificates(s *location, path *string) []byte {
+func (c *checker) certificates(s *Location, path *string) []byte {
 	data, ok := c.read(s, path, maxPEMSize, false)
 	if !ok {
 		return nil

@@ -16,32 +16,37 @@ import (
 // fewer nodes than bytes; with them a few lines can stand for billions.
 const maxViaAlias = 20_000
 
-// decoder fills Go values from YAML nodes strictly: an unknown name or a wrong type is an error.
-// The `yaml` tag of a field is its name, the `default` tag its value if the document has none.
-type decoder struct {
-	*report
+// Decoder fills Go values from YAML nodes strictly: an unknown name or a wrong type is an error.
+// The `yaml` tag of a field is its name, the `default` tag its value if the document has none. An
+// int64 is a duration in Go's notation.
+type Decoder struct {
+	*Report
+	hint     func(t reflect.Type, name string) string
 	structs  map[reflect.Type]map[string]int
-	broken   map[*yaml.Node]bool // nodes with a reported error
+	Broken   map[*yaml.Node]bool // nodes with a reported error
 	merging  map[*yaml.Node]bool
 	aliases  int // depth of aliases above the node being read
 	viaAlias int
 	tooMany  bool
 }
 
-// stopped reports that decoding ends here: too many errors or too many aliased nodes.
-func (d *decoder) stopped() bool { return d.tooMany || d.full() }
+// Stopped reports that decoding ends here: too many errors or too many aliased nodes.
+func (d *Decoder) Stopped() bool { return d.tooMany || d.Full() }
 
-func newDecoder(r *report) *decoder {
-	return &decoder{
-		report:  r,
+// NewDecoder returns a decoder that reports to r. hint says what to write in the place of an unknown
+// name in a mapping that becomes a t, "" if it does not know.
+func NewDecoder(r *Report, hint func(t reflect.Type, name string) string) *Decoder {
+	return &Decoder{
+		Report:  r,
+		hint:    hint,
 		structs: map[reflect.Type]map[string]int{},
-		broken:  map[*yaml.Node]bool{},
+		Broken:  map[*yaml.Node]bool{},
 		merging: map[*yaml.Node]bool{},
 	}
 }
 
-// decode fills v from the node at s. A null leaves v unchanged.
-func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
+// Decode fills v from the node at s; written is that node, or the alias in its place. A null leaves v unchanged.
+func (d *Decoder) Decode(s *Location, v reflect.Value, written *yaml.Node) {
 	if written.Kind == yaml.AliasNode {
 		d.aliases++
 		defer func() { d.aliases-- }()
@@ -49,18 +54,14 @@ func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
 	if !d.spend(s, written, d.aliases) {
 		return
 	}
-	n := s.node
-	if isNull(n) {
+	n := s.Node
+	if IsNull(n) {
 		return
 	}
-	switch target := v.Addr().Interface().(type) {
-	case *redact.Secret:
+	if secret, ok := v.Addr().Interface().(*redact.Secret); ok {
 		if text, ok := d.text(s, n); ok {
-			*target = redact.New(text)
+			*secret = redact.New(text)
 		}
-		return
-	case *Duration:
-		d.duration(s, n, target)
 		return
 	}
 	switch v.Kind() {
@@ -70,7 +71,7 @@ func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
 			return
 		}
 		v.Set(reflect.New(v.Type().Elem()))
-		setDefaults(v.Elem())
+		SetDefaults(v.Elem())
 		d.mapping(s, v.Elem())
 	case reflect.Struct:
 		d.mapping(s, v)
@@ -95,27 +96,30 @@ func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
 			return
 		}
 		v.SetInt(int64(i))
+	case reflect.Int64:
+		d.duration(s, n, v)
 	default:
 		panic("config: no decoding for " + v.Type().String())
 	}
 }
 
 // spend counts a node that is read through an alias. It returns false if reading must stop.
-func (d *decoder) spend(s *location, at *yaml.Node, aliases int) bool {
+func (d *Decoder) spend(s *Location, at *yaml.Node, aliases int) bool {
 	if aliases == 0 {
 		return !d.tooMany
 	}
 	d.viaAlias++
 	if d.viaAlias > maxViaAlias && !d.tooMany {
 		d.tooMany = true
-		d.add(&Error{Line: at.Line, Column: at.Column, Field: s.path(),
+		d.Add(&Error{Line: at.Line, Column: at.Column, Field: s.Path(),
 			Message: fmt.Sprintf("the aliases (*name) expand to more than %d values; write the values out", maxViaAlias)})
+
 	}
 	return !d.tooMany
 }
 
-func (d *decoder) mapping(s *location, v reflect.Value) {
-	n := s.node
+func (d *Decoder) mapping(s *Location, v reflect.Value) {
+	n := s.Node
 	if n.Kind != yaml.MappingNode {
 		d.wrongType(s, "", "must be a mapping (name: value)"+hintForMapping(s, n))
 		return
@@ -123,7 +127,7 @@ func (d *decoder) mapping(s *location, v reflect.Value) {
 	d.flatten(s, n)
 	fields := d.fields(v.Type())
 	seen := make([]*yaml.Node, v.NumField())
-	for i := 0; i+1 < len(n.Content) && !d.stopped(); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !d.Stopped(); i += 2 {
 		key := n.Content[i]
 		index, known := fields[key.Value]
 		if key.Kind != yaml.ScalarNode || !known {
@@ -136,15 +140,15 @@ func (d *decoder) mapping(s *location, v reflect.Value) {
 		}
 		seen[index] = key
 		value := n.Content[i+1]
-		at := &location{parent: s, name: key.Value, key: key, node: target(value)}
-		d.decode(at, v.Field(index), value)
+		at := &Location{Parent: s, Name: key.Value, key: key, Node: target(value)}
+		d.Decode(at, v.Field(index), value)
 	}
 }
 
 // headers fills the only kind of map: names to lists of strings. Header values may be credentials,
 // so they are not shown.
-func (d *decoder) headers(s *location, v reflect.Value) {
-	n := s.node
+func (d *Decoder) headers(s *Location, v reflect.Value) {
+	n := s.Node
 	if n.Kind != yaml.MappingNode {
 		d.wrongType(s, "", "must be a mapping of header names to lists: {X-Org: [team-a]}")
 		return
@@ -152,7 +156,7 @@ func (d *decoder) headers(s *location, v reflect.Value) {
 	d.flatten(s, n)
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Content)/2))
 	seen := map[string]*yaml.Node{}
-	for i := 0; i+1 < len(n.Content) && !d.stopped(); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !d.Stopped(); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || !isToken(key.Value) {
 			// The key is not repeated: "X-Key:hunter2" without a space is a key too.
@@ -165,13 +169,13 @@ func (d *decoder) headers(s *location, v reflect.Value) {
 		}
 		seen[key.Value] = key
 		list := reflect.New(v.Type().Elem()).Elem()
-		d.decode(&location{parent: s, name: key.Value, key: key, node: target(value)}, list, value)
+		d.Decode(&Location{Parent: s, Name: key.Value, key: key, Node: target(value)}, list, value)
 		v.SetMapIndex(reflect.ValueOf(key.Value), list)
 	}
 }
 
-func (d *decoder) list(s *location, v reflect.Value) {
-	n := s.node
+func (d *Decoder) list(s *Location, v reflect.Value) {
+	n := s.Node
 	if n.Kind != yaml.SequenceNode {
 		shown, message := "", "must be a list: begin each item with \"- \""
 		if n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.String {
@@ -182,14 +186,14 @@ func (d *decoder) list(s *location, v reflect.Value) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, value := range n.Content {
-		at := &location{parent: s, index: i, node: target(value)}
-		if isNull(at.node) {
+		at := &Location{Parent: s, index: i, Node: target(value)}
+		if IsNull(at.Node) {
 			d.wrongType(at, "", `is an empty item; remove its "-" or fill it`)
 			continue
 		}
-		setDefaults(v.Index(i))
-		d.decode(at, v.Index(i), value)
-		if d.stopped() {
+		SetDefaults(v.Index(i))
+		d.Decode(at, v.Index(i), value)
+		if d.Stopped() {
 			return
 		}
 	}
@@ -197,7 +201,7 @@ func (d *decoder) list(s *location, v reflect.Value) {
 
 // text returns the string at n. A number or a date is refused, because another program that reads
 // and writes the file would change it: 0123 and 1e3 do not survive.
-func (d *decoder) text(s *location, n *yaml.Node) (string, bool) {
+func (d *Decoder) text(s *Location, n *yaml.Node) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.wrongType(s, "", "must be a string, not "+kindName(n))
@@ -209,33 +213,34 @@ func (d *decoder) text(s *location, n *yaml.Node) (string, bool) {
 	return n.Value, true
 }
 
-func (d *decoder) duration(s *location, n *yaml.Node, out *Duration) {
+func (d *Decoder) duration(s *Location, n *yaml.Node, out reflect.Value) {
 	value, err := time.ParseDuration(n.Value)
 	switch _, number := strconv.ParseFloat(n.Value, 64); {
-	case n.Kind == yaml.ScalarNode && number == nil && n.Value != "0" && s.shown(n.Value) != "":
+	case n.Kind == yaml.ScalarNode && number == nil && n.Value != "0" && s.Shown(n.Value) != "":
 		d.wrongType(s, n.Value, fmt.Sprintf("has no unit; write %ss for seconds or %sms for milliseconds", n.Value, n.Value))
 	case n.Kind != yaml.ScalarNode || err != nil:
 		d.wrongType(s, scalar(n), "must be a duration such as 2s, 500ms or 1m30s")
 	default:
-		*out = Duration(value)
+		out.SetInt(int64(value))
 	}
 }
 
-// wrongType reports the node at s. value is its text; [location.shown] decides how much is shown.
-func (d *decoder) wrongType(s *location, value, message string) {
-	d.broken[s.node] = true
-	line, column := s.position()
-	d.add(&Error{Line: line, Column: column, Field: s.path(), Value: s.shown(value), Message: message})
+// wrongType reports the node at s. value is its text; [Location.Shown] decides how much is shown.
+func (d *Decoder) wrongType(s *Location, value, message string) {
+	d.Broken[s.Node] = true
+	line, column := s.Position()
+	d.Add(&Error{Line: line, Column: column, Field: s.Path(), Value: s.Shown(value), Message: message})
 }
 
-func (d *decoder) wrongTypeAt(s *location, n *yaml.Node, message string) {
-	d.add(&Error{Line: n.Line, Column: n.Column, Field: s.path(), Message: message})
+func (d *Decoder) wrongTypeAt(s *Location, n *yaml.Node, message string) {
+	d.Add(&Error{Line: n.Line, Column: n.Column, Field: s.Path(), Message: message})
 }
 
-func (d *decoder) duplicate(s *location, key, first *yaml.Node) {
-	at := location{parent: s, name: key.Value}
-	d.add(&Error{Line: key.Line, Column: key.Column, Field: at.path(),
+func (d *Decoder) duplicate(s *Location, key, first *yaml.Node) {
+	at := Location{Parent: s, Name: key.Value}
+	d.Add(&Error{Line: key.Line, Column: key.Column, Field: at.Path(),
 		Message: fmt.Sprintf("is already given on line %d; keep one of them", first.Line)})
+
 }
 
 // scalar returns the text of n, "" for a mapping or a list.
@@ -257,7 +262,7 @@ func kindName(n *yaml.Node) string {
 }
 
 // fields maps the field names of the file to the fields of a struct type.
-func (d *decoder) fields(t reflect.Type) map[string]int {
+func (d *Decoder) fields(t reflect.Type) map[string]int {
 	if names, ok := d.structs[t]; ok {
 		return names
 	}
@@ -271,8 +276,8 @@ func (d *decoder) fields(t reflect.Type) map[string]int {
 	return names
 }
 
-// setDefaults fills v and the structs in it from their `default` tags.
-func setDefaults(v reflect.Value) {
+// SetDefaults fills v and the structs in it from their `default` tags.
+func SetDefaults(v reflect.Value) {
 	if v.Kind() != reflect.Struct {
 		return
 	}
@@ -281,7 +286,7 @@ func setDefaults(v reflect.Value) {
 		text, ok := v.Type().Field(i).Tag.Lookup("default")
 		switch {
 		case field.Kind() == reflect.Struct:
-			setDefaults(field)
+			SetDefaults(field)
 		case ok:
 			setDefault(field, text)
 		}
@@ -305,7 +310,7 @@ func setDefault(v reflect.Value, text string) {
 	case reflect.Int64:
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			panic("config: default of a Duration: " + text)
+			panic("config: default of a duration: " + text)
 		}
 		v.SetInt(int64(d))
 	default:

@@ -5,7 +5,7 @@ import "reflect"
 // DefaultEndpoint returns the endpoint for a url, with every other field at its default.
 func DefaultEndpoint(url string) Endpoint {
 	e := Endpoint{URL: url}
-	setDefaults(reflect.ValueOf(&e).Elem())
+	SetDefaults(reflect.ValueOf(&e).Elem())
 	return e
 }
 

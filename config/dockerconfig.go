@@ -29,11 +29,11 @@ type dockerEntry struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-func (c *checker) dockerConfig(s *location) {
+func (c *checker) dockerConfig(s *Location) {
 	if c.cfg.DockerConfigFile == "" {
 		return
 	}
-	data, ok := c.read(s, &c.cfg.DockerConfigFile, maxConfigSize, true)
+	data, ok := c.read(s, &c.cfg.DockerConfigFile, MaxSize, true)
 	if !ok {
 		return
 	}
@@ -62,7 +62,7 @@ func (c *checker) dockerConfig(s *location) {
 // dockerLogins stores the usable entries. Several keys may name one host; the first counts, in this
 // order: Docker's own key for Docker Hub, then by name. An unusable entry is only a warning: the
 // others still work.
-func (c *checker) dockerLogins(s *location, path string, auths map[string]json.RawMessage) {
+func (c *checker) dockerLogins(s *Location, path string, auths map[string]json.RawMessage) {
 	keys := slices.Sorted(maps.Keys(auths))
 	slices.SortStableFunc(keys, func(a, b string) int {
 		switch {

@@ -87,57 +87,64 @@ func quoted(value string) string {
 	if value == "" {
 		return ""
 	}
-	return strconv.Quote(cut(value)) + ": "
+	return strconv.Quote(Cut(value)) + ": "
 }
 
-// cut shortens a long value so that the message stays readable.
-func cut(value string) string {
+// Cut shortens a long value so that the message stays readable.
+func Cut(value string) string {
 	if runes := []rune(value); len(runes) > maxShown {
 		return string(runes[:maxShown]) + "…"
 	}
 	return value
 }
 
-// maxErrors limits the mistakes reported for one document, so that a wrong file of 1 MiB does not
+// MaxErrors limits the mistakes reported for one document, so that a wrong file of 1 MiB does not
 // cause a report of many MiB.
-const maxErrors = 500
+const MaxErrors = 500
 
-// report collects the errors and warnings of one document.
-type report struct {
-	file     string
+// Report collects the errors and warnings of one document.
+type Report struct {
+	File     string
 	errors   Errors
 	warnings []Warning
 }
 
-// full reports that the limit is reached and further errors are dropped.
-func (r *report) full() bool { return len(r.errors) == maxErrors }
+// Full reports that the limit is reached and further errors are dropped.
+func (r *Report) Full() bool { return len(r.errors) == MaxErrors }
 
-func (r *report) add(e *Error) {
-	if r.full() {
+// Add adds an error of the document, up to [MaxErrors].
+func (r *Report) Add(e *Error) {
+	if r.Full() {
 		return
 	}
-	e.File = r.file
+	e.File = r.File
 	r.errors = append(r.errors, e)
 }
 
-// result returns the errors ordered by position, nil if there are none.
-func (r *report) result() error {
+// AddWarning adds a warning of the document.
+func (r *Report) AddWarning(w Warning) {
+	w.File = r.File
+	r.warnings = append(r.warnings, w)
+}
+
+// Result returns the errors ordered by position, nil if there are none.
+func (r *Report) Result() error {
 	if len(r.errors) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(r.errors, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	if r.full() {
+	if r.Full() {
 		last := r.errors[len(r.errors)-1]
-		r.errors = append(r.errors, &Error{File: r.file, Line: last.Line, Column: last.Column,
-			Message: fmt.Sprintf("only the first %d errors are shown", maxErrors)})
+		r.errors = append(r.errors, &Error{File: r.File, Line: last.Line, Column: last.Column,
+			Message: fmt.Sprintf("only the first %d errors are shown", MaxErrors)})
 	}
 	return r.errors
 }
 
-// sortedWarnings returns the warnings ordered by position.
-func (r *report) sortedWarnings() []Warning {
+// Warnings returns the warnings ordered by position.
+func (r *Report) Warnings() []Warning {
 	slices.SortStableFunc(r.warnings, func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

@@ -51,11 +51,11 @@ func Read(path string) (File, error) { return ReadAs(path, path) }
 // ReadAs is [Read] of the file at path, but File.Path and errors show name. It serves files that
 // the operator knows by another path, such as one below another root directory.
 func ReadAs(path, name string) (File, error) {
-	data, mode, err := readFile(path, maxConfigSize)
+	data, mode, err := readFile(path, MaxSize)
 	if err != nil {
 		message := err.Error()
 		if tooLarge := (*sizeError)(nil); errors.As(err, &tooLarge) {
-			message = isTooLarge
+			message = TooLarge
 		}
 		return File{}, Errors{{File: name, Message: message, Err: err}}
 	}
@@ -85,7 +85,7 @@ func Parse(name string, data []byte) (*Config, []Warning, error) {
 // Default returns the RegistryConfig that holds only apiVersion and kind, with every default.
 func Default() *Config {
 	cfg := &Config{APIVersion: APIVersion, Kind: Kind}
-	setDefaults(reflect.ValueOf(cfg).Elem())
+	SetDefaults(reflect.ValueOf(cfg).Elem())
 	cfg.ECR.Credentials = defaultCredentials()
 	return cfg
 }
@@ -117,28 +117,28 @@ func (c *Config) Files() []string {
 }
 
 func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []Warning, error) {
-	r := &report{file: name}
-	document, syntax := parseDocument(data)
+	r := &Report{File: name}
+	document, syntax := ParseDocument(data)
 	if syntax != nil {
-		r.add(syntax)
-		return nil, nil, r.result()
+		r.Add(syntax)
+		return nil, nil, r.Result()
 	}
 	cfg := &Config{}
-	root := &location{node: document}
+	root := &Location{Node: document}
 	if document.Kind != yaml.MappingNode {
-		r.add(&Error{Line: document.Line, Column: document.Column,
+		r.Add(&Error{Line: document.Line, Column: document.Column,
 			Message: "must be a mapping; begin with apiVersion: " + APIVersion + " and kind: " + Kind})
-		return nil, nil, r.result()
+		return nil, nil, r.Result()
 	}
-	d := newDecoder(r)
-	setDefaults(reflect.ValueOf(cfg).Elem())
-	d.decode(root, reflect.ValueOf(cfg).Elem(), document)
-	if !d.stopped() {
-		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode, files: files}
+	d := NewDecoder(r, fieldHint)
+	SetDefaults(reflect.ValueOf(cfg).Elem())
+	d.Decode(root, reflect.ValueOf(cfg).Elem(), document)
+	if !d.Stopped() {
+		c := &checker{Report: r, broken: d.Broken, cfg: cfg, mode: mode, files: files}
 		c.check(root)
 	}
-	if err := r.result(); err != nil {
-		return nil, r.sortedWarnings(), err
+	if err := r.Result(); err != nil {
+		return nil, r.Warnings(), err
 	}
-	return cfg, r.sortedWarnings(), nil
+	return cfg, r.Warnings(), nil
 }

@@ -6,23 +6,23 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// location is a place in the document: a node and its path. Positions are read from the node tree
+// Location is a place in the document: a node and its path. Positions are read from the node tree
 // only when a message needs them, so a field without a message costs nothing.
-type location struct {
-	parent *location
-	name   string // of the field, "" for a list item
+type Location struct {
+	Parent *Location
+	Name   string // of the field, "" for a list item
 	index  int
-	node   *yaml.Node // nil if the field is absent
+	Node   *yaml.Node // nil if the field is absent
 	key    *yaml.Node // the field's name in the document
 }
 
-// field returns the location of a field of the mapping at s.
-func (s *location) field(name string) *location {
-	f := &location{parent: s, name: name}
-	if m := s.node; m != nil && m.Kind == yaml.MappingNode {
+// Field returns the location of a field of the mapping at s.
+func (s *Location) Field(name string) *Location {
+	f := &Location{Parent: s, Name: name}
+	if m := s.Node; m != nil && m.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(m.Content); i += 2 {
 			if m.Content[i].Value == name {
-				f.key, f.node = m.Content[i], target(m.Content[i+1])
+				f.key, f.Node = m.Content[i], target(m.Content[i+1])
 				break
 			}
 		}
@@ -30,57 +30,57 @@ func (s *location) field(name string) *location {
 	return f
 }
 
-// item returns the location of an item of the list at s.
-func (s *location) item(i int) *location {
-	it := &location{parent: s, index: i}
-	if s.node != nil && s.node.Kind == yaml.SequenceNode && i < len(s.node.Content) {
-		it.node = target(s.node.Content[i])
+// Item returns the location of an item of the list at s.
+func (s *Location) Item(i int) *Location {
+	it := &Location{Parent: s, index: i}
+	if s.Node != nil && s.Node.Kind == yaml.SequenceNode && i < len(s.Node.Content) {
+		it.Node = target(s.Node.Content[i])
 	}
 	return it
 }
 
-// unset reports an absent field, a null or "".
-func (s *location) unset() bool {
-	n := s.node
-	return n == nil || isNull(n) || n.Kind == yaml.ScalarNode && n.Value == ""
+// Unset reports an absent field, a null or "".
+func (s *Location) Unset() bool {
+	n := s.Node
+	return n == nil || IsNull(n) || n.Kind == yaml.ScalarNode && n.Value == ""
 }
 
-// written returns the text of the node, "" if there is none.
-func (s *location) written() string {
-	if s.node == nil {
+// Written returns the text of the node, "" if there is none.
+func (s *Location) Written() string {
+	if s.Node == nil {
 		return ""
 	}
-	return scalar(s.node)
+	return scalar(s.Node)
 }
 
-// position returns the position of s; an absent field has that of its parent.
-func (s *location) position() (line, column int) {
-	for ; s != nil; s = s.parent {
+// Position returns the position of s; an absent field has that of its parent.
+func (s *Location) Position() (line, column int) {
+	for ; s != nil; s = s.Parent {
 		switch {
-		case s.node != nil && s.key != nil && isNull(s.node):
+		case s.Node != nil && s.key != nil && IsNull(s.Node):
 			return s.key.Line, s.key.Column // an empty value has no position of its own
-		case s.node != nil:
-			return s.node.Line, s.node.Column
+		case s.Node != nil:
+			return s.Node.Line, s.Node.Column
 		}
 	}
 	return 1, 1
 }
 
-// path returns the field's path, such as mirrors[0].endpoints[1].url.
-func (s *location) path() string {
-	if s == nil || s.parent == nil {
+// Path returns the field's path, such as mirrors[0].endpoints[1].url.
+func (s *Location) Path() string {
+	if s == nil || s.Parent == nil {
 		return ""
 	}
-	before := s.parent.path()
+	before := s.Parent.Path()
 	switch {
-	case s.name == "":
+	case s.Name == "":
 		return before + "[" + strconv.Itoa(s.index) + "]"
-	case shownKey(s.name) == "":
+	case shownKey(s.Name) == "":
 		return before + "[?]" // a header name that may be a secret
 	case before == "":
-		return s.name
+		return s.Name
 	}
-	return before + "." + s.name
+	return before + "." + s.Name
 }
 
 // target returns the node that an alias stands for.
@@ -94,6 +94,7 @@ func target(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-func isNull(n *yaml.Node) bool {
+// IsNull reports whether n is a null, such as an empty value.
+func IsNull(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }

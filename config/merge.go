@@ -7,7 +7,7 @@ import (
 // flatten replaces the merge keys (<<) of the mapping n by the fields of their sources. The
 // mapping's own fields win, then those of earlier sources. Source:
 // https://yaml.org/type/merge.html
-func (d *decoder) flatten(s *location, n *yaml.Node) {
+func (d *Decoder) flatten(s *Location, n *yaml.Node) {
 	if !hasMerge(n) {
 		return
 	}
@@ -32,7 +32,7 @@ func (d *decoder) flatten(s *location, n *yaml.Node) {
 }
 
 // merge appends the fields of source that fields does not hold yet.
-func (d *decoder) merge(s *location, fields []*yaml.Node, have map[string]bool, source *yaml.Node, lists bool) []*yaml.Node {
+func (d *Decoder) merge(s *Location, fields []*yaml.Node, have map[string]bool, source *yaml.Node, lists bool) []*yaml.Node {
 	from := target(source)
 	switch {
 	case from.Kind == yaml.SequenceNode && lists:

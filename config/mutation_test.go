@@ -145,12 +145,12 @@ func object(document map[string]any, path []step) map[string]any {
 
 // joined returns the path as errors write it.
 func joined(path []step, name string) string {
-	at := &location{}
+	at := &Location{}
 	for _, s := range path {
-		at = &location{parent: at, name: s.field}
+		at = at.Field(s.field)
 		if s.index >= 0 {
-			at = &location{parent: at, index: s.index}
+			at = at.Item(s.index)
 		}
 	}
-	return (&location{parent: at, name: name}).path()
+	return at.Field(name).Path()
 }

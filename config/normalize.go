@@ -28,11 +28,11 @@ func NormalizeHost(host string, plainHTTP bool) string {
 // checkDuplicates reports logins and tls settings given in two entries for one host in two
 // spellings: which entry applies would depend on the spelling used elsewhere. Two entries are valid
 // if they set different things, or if one only names the spelling used in images.
-func (c *checker) checkDuplicates(list *location) {
+func (c *checker) checkDuplicates(list *Location) {
 	logins, tls := map[string]int{}, map[string]int{}
 	for i := range c.cfg.Registries {
-		r, s := &c.cfg.Registries[i], list.item(i)
-		at := s.field("host")
+		r, s := &c.cfg.Registries[i], list.Item(i)
+		at := s.Field("host")
 		key := NormalizeHost(r.Host, r.PlainHTTP)
 		for _, part := range []struct {
 			is   bool
@@ -51,7 +51,7 @@ func (c *checker) checkDuplicates(list *location) {
 				continue
 			}
 			if other := c.cfg.Registries[first].Host; other != r.Host { // else it has been told
-				before, _ := list.item(first).field("host").position()
+				before, _ := list.Item(first).Field("host").Position()
 				c.reject(at, r.Host, "is another spelling of the host on line %d, which already has %s; keep one of them, it applies to both spellings", before, part.what)
 				break
 			}

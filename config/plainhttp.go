@@ -12,20 +12,20 @@ import (
 
 // plainHTTP refuses settings that would send a credential unencrypted to another machine. The error
 // is at the setting that chooses plain http.
-func (c *checker) plainHTTP(root *location) {
+func (c *checker) plainHTTP(root *Location) {
 	owned := c.collectLogins()
 	const message = "would send %s over plain http to another machine; use https, or set allowPlainHTTPCredentials: true in %s"
-	registries := root.field("registries")
+	registries := root.Field("registries")
 	for i, r := range c.cfg.Registries {
 		host, path := credprovider.SplitHost(r.Host)
 		if !hostport.Exposed(hostport.Scheme(r.PlainHTTP), host) {
 			continue
 		}
 		if o, ok := owned.covering(host, path); ok && !o.allowed {
-			c.reject(registries.item(i).field("plainHTTP"), "true", message, o.name, o.entry)
+			c.reject(registries.Item(i).Field("plainHTTP"), "true", message, o.name, o.entry)
 		}
 	}
-	address := func(s *location, written string, literal bool) {
+	address := func(s *Location, written string, literal bool) {
 		u, err := hostsconf.ParseURL(written, literal)
 		if err != nil || !hostport.Exposed(u.Scheme, u.Host) {
 			return
@@ -34,18 +34,18 @@ func (c *checker) plainHTTP(root *location) {
 			c.reject(s, written, message, o.name, o.entry)
 		}
 	}
-	mirrors := root.field("mirrors")
+	mirrors := root.Field("mirrors")
 	for i, m := range c.cfg.Mirrors {
 		for j, e := range m.Endpoints {
 			// Parsing every endpoint again would take as long as checking it did; only the
 			// http ones matter.
 			if len(e.URL) > 7 && strings.EqualFold(e.URL[:7], "http://") {
-				address(mirrors.item(i).field("endpoints").item(j).field("url"), e.URL, e.OverridePath)
+				address(mirrors.Item(i).Field("endpoints").Item(j).Field("url"), e.URL, e.OverridePath)
 			}
 		}
 	}
 	if d := c.cfg.DefaultRegistry; d != nil {
-		address(root.field("defaultRegistry").field("url"), d.URL, false)
+		address(root.Field("defaultRegistry").Field("url"), d.URL, false)
 	}
 }
 

@@ -101,7 +101,7 @@ func compareObject(t *testing.T, root, n schemaNode, typ reflect.Type, path stri
 		t.Errorf("%s: additionalProperties is not false", path)
 	}
 	properties, _ := n["properties"].(map[string]any)
-	names := fieldNames(typ)
+	names := FieldNames(typ)
 	for name := range properties {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s%s is in the schema and not in %v", path, name, typ)

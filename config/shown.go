@@ -7,10 +7,10 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// shown returns the part of a value at s that a message may repeat, "" for none. Every value that a
+// Shown returns the part of a value at s that a message may repeat, "" for none. Every value that a
 // user wrote passes through it. It repeats a value only if the field holds no secrets and the value
 // has the field's form, because people write logins into the wrong field.
-func (s *location) shown(value string) string {
+func (s *Location) Shown(value string) string {
 	if form := s.form(); form != nil {
 		return form(value)
 	}
@@ -19,15 +19,15 @@ func (s *location) shown(value string) string {
 
 // form returns the form of the values of the field that s is, or is an item of; nil if no value of
 // the field may be shown.
-func (s *location) form() func(string) string {
+func (s *Location) form() func(string) string {
 	at := s
-	for at != nil && at.parent != nil && at.name == "" {
-		at = at.parent
+	for at != nil && at.Parent != nil && at.Name == "" {
+		at = at.Parent
 	}
-	if at == nil || at.parent == nil || at.parent.name == "headers" {
+	if at == nil || at.Parent == nil || at.Parent.Name == "headers" {
 		return nil
 	}
-	switch at.name {
+	switch at.Name {
 	case "upstream", "host", "for", "url", "tokenRealms", "defaultRegistry", "mirrors", "registries", "endpoints":
 		return redact.Address
 	case "auth", "mode", "onConflict", "capabilities", "onMissingRole":
@@ -54,7 +54,7 @@ func (s *location) form() func(string) string {
 	case "roleARN":
 		return matching(roleForm)
 	case "roleAnnotation":
-		return matching(annotationForm)
+		return matching(AnnotationForm)
 	}
 	return nil
 }
@@ -67,8 +67,8 @@ var (
 	kindForm     = regexp.MustCompile(`^([A-Z][a-z]{2,15}){1,3}$`)
 	accountForm  = regexp.MustCompile(`^[0-9]{1,12}$`)
 	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9][a-z]?$`)
-	// annotationForm is that of an annotation's name.
-	annotationForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+	// AnnotationForm is that of an annotation's name.
+	AnnotationForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 	roleForm       = regexp.MustCompile(`^arn:aws[a-z-]{0,10}:[a-z]{2,6}:[a-z0-9-]{0,20}:[0-9]{0,12}:[A-Za-z0-9/+=,.@_-]{1,120}$`)
 )
 
@@ -84,10 +84,10 @@ func matching(form *regexp.Regexp) func(string) string {
 // enumWord shows a value that is one of the config's words, or close to one.
 func enumWord(value string) string {
 	words := []string{
-		string(AuthAuto), string(AuthBasic), string(AuthToken), string(HealthWithdraw), string(HealthReport), string(HealthOff),
-		string(ConflictReport), string(ConflictAdopt), string(DockerOn), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite", "node",
+		"auto", "basic", "token", "bearer", "withdraw", "report", "off", "adopt", "overwrite", "on",
+		"pull", "resolve", "push", "referrers", "none", "node",
 	}
-	if len(value) > 12 || nearest(value, words) == "" {
+	if len(value) > 12 || Nearest(value, words) == "" {
 		return ""
 	}
 	return value

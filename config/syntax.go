@@ -13,8 +13,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// parseDocument returns the root node of the only document in data.
-func parseDocument(data []byte) (*yaml.Node, *Error) {
+// ParseDocument returns the root node of the only document in data.
+func ParseDocument(data []byte) (*yaml.Node, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if err := checkText(data); err != nil {
 		return nil, err
@@ -32,16 +32,16 @@ func parseDocument(data []byte) (*yaml.Node, *Error) {
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxError(data, err)
 	}
-	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 || isNull(document.Content[0]) {
+	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 || IsNull(document.Content[0]) {
 		return nil, &Error{Line: 1, Column: 1, Message: isEmpty}
 	}
 	return document.Content[0], nil
 }
 
 const (
-	isEmpty    = "is empty; begin with apiVersion: " + APIVersion + " and kind: " + Kind
-	isTooLarge = "is larger than 1 MiB, the limit of a ConfigMap; is it the right file? Move secrets and certificates into files of their own"
-	isBinary   = "this is a binary file; a RegistryConfig is YAML text"
+	isEmpty  = "is empty; begin with apiVersion: " + APIVersion + " and kind: " + Kind
+	TooLarge = "is larger than 1 MiB, the limit of a ConfigMap; is it the right file? Move secrets and certificates into files of their own"
+	isBinary = "this is a binary file; a RegistryConfig is YAML text"
 )
 
 // checkText refuses data that is not text, with a clearer error than the YAML library gives.
@@ -49,8 +49,8 @@ func checkText(data []byte) *Error {
 	switch {
 	case len(data) == 0:
 		return &Error{Message: isEmpty}
-	case len(data) > maxConfigSize:
-		return &Error{Message: isTooLarge}
+	case len(data) > MaxSize:
+		return &Error{Message: TooLarge}
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return &Error{Line: 1, Column: 1, Message: "is UTF-16; save it as UTF-8"}
 	}

@@ -39,7 +39,7 @@ func TestText(t *testing.T) {
 
 // TestTextAccepted covers the output of editors on other systems.
 func TestTextAccepted(t *testing.T) {
-	full := head + strings.Repeat("#", maxConfigSize-len(head))
+	full := head + strings.Repeat("#", MaxSize-len(head))
 	for name, document := range map[string]string{
 		"BOM":             "\ufeff" + head,
 		"CRLF":            strings.ReplaceAll(head, "\n", "\r\n"),
@@ -69,7 +69,7 @@ func TestManyErrors(t *testing.T) {
 		t.Fatal("no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != maxErrors+1 || !strings.HasSuffix(lines[maxErrors], "only the first 500 errors are shown") {
+	if len(lines) != MaxErrors+1 || !strings.HasSuffix(lines[MaxErrors], "only the first 500 errors are shown") {
 		t.Errorf("%d lines, the last is %s", len(lines), lines[len(lines)-1])
 	}
 }

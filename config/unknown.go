@@ -10,9 +10,9 @@ import (
 
 // unknown reports a name that the mapping at s does not have. A key that does not look like a name
 // is not repeated: "password hunter2" without its colon is a key too.
-func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
-	e := &Error{Line: key.Line, Column: key.Column, Field: s.path()}
-	names := fieldNames(t)
+func (d *Decoder) unknown(s *Location, key *yaml.Node, t reflect.Type) {
+	e := &Error{Line: key.Line, Column: key.Column, Field: s.Path()}
+	names := FieldNames(t)
 	choice := "the fields here are " + strings.Join(names, ", ")
 	if len(names) == 0 {
 		choice = "there are no fields here, write {}"
@@ -23,10 +23,10 @@ func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
 	case !isName(key.Value):
 		e.Message = "not a field name" + missingSpace(key.Value, names) + "; " + choice
 	default:
-		near, word := nearest(key.Value, names), fieldHint(t, key.Value)
+		near, word := Nearest(key.Value, names), d.hint(t, key.Value)
 		if near != "" || word != "" || shownKey(key.Value) != "" {
-			at := location{parent: s, name: key.Value}
-			e.Field = at.path()
+			at := Location{Parent: s, Name: key.Value}
+			e.Field = at.Path()
 		}
 		e.Message = "unknown field"
 		switch {
@@ -38,17 +38,17 @@ func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
 			e.Message += "; " + choice
 		}
 	}
-	d.add(e)
+	d.Add(e)
 }
 
 // hintForList recognises two forms that people write instead of a list: k3s' mirrors, which are a
 // mapping, and a single address.
-func hintForList(s *location, n *yaml.Node) string {
-	switch field := mainField(s.name); {
-	case n.Kind == yaml.MappingNode && s.path() == "mirrors":
+func hintForList(s *Location, n *yaml.Node) string {
+	switch field := mainField(s.Name); {
+	case n.Kind == yaml.MappingNode && s.Path() == "mirrors":
 		return "; a mapping here is k3s' form, berth convert --from k3s FILE prints a RegistryConfig"
-	case n.Kind == yaml.ScalarNode && field != "" && s.shown(n.Value) != "":
-		return "; write " + s.name + ": [{" + field + ": " + s.shown(n.Value) + "}]"
+	case n.Kind == yaml.ScalarNode && field != "" && s.Shown(n.Value) != "":
+		return "; write " + s.Name + ": [{" + field + ": " + s.Shown(n.Value) + "}]"
 	}
 	return ""
 }
@@ -59,17 +59,17 @@ func mainField(list string) string {
 }
 
 // hintForMapping says what to write instead of n, which is not a mapping.
-func hintForMapping(s *location, n *yaml.Node) string {
+func hintForMapping(s *Location, n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.SequenceNode:
 		return `, not a list; remove the "-"`
-	case s.name == "tls" && n.ShortTag() == "!!bool":
+	case s.Name == "tls" && n.ShortTag() == "!!bool":
 		return "; certificates are verified unless you say otherwise, so remove it; or write tls: {caFile: …} for a CA of your own, " +
 			"tls: {insecureSkipVerify: true} to verify nothing, plainHTTP: true in place of tls for http"
-	case s.name == "defaultRegistry" && s.shown(n.Value) != "":
-		return "; write defaultRegistry: {url: " + s.shown(n.Value) + "}"
-	case s.name == "" && s.parent != nil && mainField(s.parent.name) != "" && s.shown(withScheme(n.Value)) != "":
-		field, value := mainField(s.parent.name), s.shown(withScheme(n.Value))
+	case s.Name == "defaultRegistry" && s.Shown(n.Value) != "":
+		return "; write defaultRegistry: {url: " + s.Shown(n.Value) + "}"
+	case s.Name == "" && s.Parent != nil && mainField(s.Parent.Name) != "" && s.Shown(WithScheme(n.Value)) != "":
+		field, value := mainField(s.Parent.Name), s.Shown(WithScheme(n.Value))
 		if _, name, hasScheme := strings.Cut(value, "://"); hasScheme && field != "url" {
 			value = name
 		}
@@ -100,7 +100,8 @@ func isName(s string) bool {
 	return true
 }
 
-func fieldNames(t reflect.Type) []string {
+// FieldNames returns the names of the fields of the struct type t in a document.
+func FieldNames(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
 		if name := t.Field(i).Tag.Get("yaml"); name != "-" {
@@ -110,8 +111,8 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// nearest returns the name that written was probably meant to be, or "".
-func nearest(written string, names []string) string {
+// Nearest returns the name that written was probably meant to be, or "".
+func Nearest(written string, names []string) string {
 	best, limit := "", min(1+len(written)/4, 3)
 	for _, name := range names {
 		if strings.EqualFold(name, written) {
