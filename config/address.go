@@ -2,9 +2,9 @@ package config
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
+	"github.com/berth-registry/berth/config/syntax"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -21,45 +21,25 @@ type adviceError struct {
 func (e *adviceError) Error() string { return e.fault }
 
 // badName reports a registry name that cannot be used.
-func (c *checker) badName(s *Location, written string, err error) {
+func (c *checker) badName(s *location, written string, err error) {
 	c.reject(s, written, "%s", nameFault(written, err))
 }
 
 // nameFault describes the fault of a registry name and says what to write.
 func nameFault(written string, err error) string {
-	if _, rest := SchemeTypo(written); rest != "" {
+	if _, rest := syntax.SchemeTypo(written); rest != "" {
 		err = &adviceError{fault: "must not have a scheme", write: strings.TrimRight(rest, "/")}
 	}
 	return fault(written, err)
 }
 
 // badURL reports an address that cannot be used.
-func (c *checker) badURL(s *Location, written string, err error) {
-	if corrected := WithScheme(written); corrected != written {
+func (c *checker) badURL(s *location, written string, err error) {
+	if corrected := syntax.WithScheme(written); corrected != written {
 		err = &adviceError{fault: `must have "://" behind the scheme`, write: corrected}
 	}
 	c.reject(s, written, "%s", fault(written, err))
 }
-
-// SchemeTypo splits an address whose http or https is not followed by "://". For any other address
-// rest is "".
-func SchemeTypo(written string) (scheme, rest string) {
-	m := badScheme.FindStringSubmatch(written)
-	if m == nil || m[2] == "://" {
-		return "", ""
-	}
-	return strings.ToLower(m[1]), m[3]
-}
-
-// WithScheme corrects a mistyped "://" after the scheme and returns any other address unchanged.
-func WithScheme(written string) string {
-	if scheme, rest := SchemeTypo(written); rest != "" {
-		return scheme + "://" + rest
-	}
-	return written
-}
-
-var badScheme = regexp.MustCompile(`^(?i:(https?))([:;]?/{1,3}|:\\+|:)([^/\\:].*)$`)
 
 // fault says why an address is refused. Text before an @ may be a password and text after a ? may
 // be a token, so the message repeats no part of such an address.
@@ -77,7 +57,7 @@ func fault(written string, err error) string {
 }
 
 // upstream checks the name of an upstream and returns its normal form.
-func (c *checker) upstream(s *Location, written string) (string, bool) {
+func (c *checker) upstream(s *location, written string) (string, bool) {
 	name, err := hostsconf.ParseUpstream(written)
 	if err != nil {
 		_, rest, hasScheme := strings.Cut(written, "://")
@@ -99,7 +79,7 @@ func (c *checker) upstream(s *Location, written string) (string, bool) {
 }
 
 // website warns about Docker's web sites, which are not registries.
-func (c *checker) website(s *Location, host, write string) {
+func (c *checker) website(s *location, host, write string) {
 	if dockerhub.IsWebsite(host) {
 		c.warn(s, "%s is a web site, not a registry; write %s for Docker Hub", host, write)
 	}
@@ -107,7 +87,7 @@ func (c *checker) website(s *Location, host, write string) {
 
 // mirrorHost warns about an endpoint that is not a mirror: a web site, or the upstream itself if
 // containerd asks it next in any case. last says that no other endpoint follows.
-func (c *checker) mirrorHost(s *Location, u hostsconf.URL, m *Mirror, last bool) {
+func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool) {
 	const hub = "https://" + dockerhub.Server
 	if u.Host == dockerhub.Name {
 		c.warn(s, "docker.io is a web site, not a registry; write %s for Docker Hub", hub)

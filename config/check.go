@@ -6,11 +6,16 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/config/syntax"
 )
+
+// location is a place in the document.
+type location = syntax.Location
 
 // checker validates a decoded Config, normalizes names and reads the files that it names.
 type checker struct {
-	*Report
+	*syntax.Report
 	broken map[*yaml.Node]bool
 	cfg    *Config
 	mode   fs.FileMode // of the RegistryConfig; 0 if unknown
@@ -20,7 +25,7 @@ type checker struct {
 	catchAll    bool           // there is a mirror for "*"
 }
 
-func (c *checker) check(root *Location) {
+func (c *checker) check(root *location) {
 	c.header(root)
 	c.mirrors(root.Field("mirrors"))
 	c.defaultRegistry(root.Field("defaultRegistry"))
@@ -37,7 +42,7 @@ func (c *checker) check(root *Location) {
 }
 
 // header checks apiVersion and kind.
-func (c *checker) header(root *Location) {
+func (c *checker) header(root *location) {
 	for _, f := range []struct{ name, got, want string }{
 		{"apiVersion", c.cfg.APIVersion, APIVersion},
 		{"kind", c.cfg.Kind, Kind},
@@ -54,7 +59,7 @@ func (c *checker) header(root *Location) {
 }
 
 // reject reports a wrong value. [Location.Shown] decides how much of the value is shown.
-func (c *checker) reject(s *Location, value, format string, args ...any) {
+func (c *checker) reject(s *location, value, format string, args ...any) {
 	if c.Full() {
 		return
 	}
@@ -68,16 +73,16 @@ func (c *checker) reject(s *Location, value, format string, args ...any) {
 }
 
 // refuse is reject for a fault that is not in the value.
-func (c *checker) refuse(s *Location, format string, args ...any) { c.reject(s, "", format, args...) }
+func (c *checker) refuse(s *location, format string, args ...any) { c.reject(s, "", format, args...) }
 
-func (c *checker) warn(s *Location, format string, args ...any) {
+func (c *checker) warn(s *location, format string, args ...any) {
 	line, column := s.Position()
 	c.AddWarning(Warning{Line: line, Column: column, Field: s.Path(), Message: fmt.Sprintf(format, args...)})
 }
 
 // require reports a missing required field. It returns true if the field must not be checked
 // further.
-func (c *checker) require(s *Location, remedy string) bool {
+func (c *checker) require(s *location, remedy string) bool {
 	if !s.Unset() {
 		return c.broken[s.Node]
 	}
@@ -86,21 +91,21 @@ func (c *checker) require(s *Location, remedy string) bool {
 }
 
 // empty reports an empty list.
-func (c *checker) empty(s *Location, remedy string) {
+func (c *checker) empty(s *location, remedy string) {
 	if n := s.Node; n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		c.refuse(s, "is an empty list; %s", remedy)
 	}
 }
 
 // oneOf reports a value that is not one of words.
-func (c *checker) oneOf(s *Location, value string, words ...string) bool {
+func (c *checker) oneOf(s *location, value string, words ...string) bool {
 	for _, word := range words {
 		if value == word {
 			return true
 		}
 	}
 	message := "must be " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-	if near := Nearest(value, words); near != "" {
+	if near := syntax.Nearest(value, words); near != "" {
 		message += `; did you mean "` + near + `"?`
 	}
 	if value == "" && s.Node != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) ecr(s *Location) {
+func (c *checker) ecr(s *location) {
 	list := s.Field("credentials")
 	if len(c.cfg.ECR.Credentials) == 0 {
 		c.empty(list, "leave it out for the instance profile and then static keys")
@@ -25,7 +25,7 @@ func (c *checker) ecr(s *Location) {
 
 // registryChains checks the credential chains of single registries. It runs after
 // ecrRegistries, so all ECR hosts are known.
-func (c *checker) registryChains(list, ecrList *Location) {
+func (c *checker) registryChains(list, ecrList *location) {
 	var names ecr.Names
 	for _, r := range c.cfg.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
@@ -36,7 +36,7 @@ func (c *checker) registryChains(list, ecrList *Location) {
 	}
 	var chains []chain
 	// add records the chain of a registry; each has one chain under all its names.
-	add := func(s *Location, registry ecr.Registry) {
+	add := func(s *location, registry ecr.Registry) {
 		line, _ := s.Position()
 		if at := slices.IndexFunc(chains, func(have chain) bool { return have.registry.Same(registry) }); at >= 0 {
 			c.refuse(s, "the same ECR registry already has credentials on line %d; keep one of them", chains[at].line)
@@ -84,14 +84,14 @@ func (c *checker) registryChains(list, ecrList *Location) {
 	}
 }
 
-func (c *checker) ecrCredentials(list *Location, credentials []ECRCredential) {
+func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 	profileLine := 0
 	for i := range credentials {
 		e, s := &credentials[i], list.Item(i)
 		profile, static, sdk := s.Field("instanceProfile"), s.Field("static"), s.Field("sdk")
 		given, named := 0, 0
 		for _, f := range []struct {
-			at    *Location
+			at    *location
 			given bool
 		}{{profile, e.InstanceProfile != nil}, {static, e.Static != nil}, {sdk, e.SDK != nil}} {
 			if f.at.Node != nil {
@@ -146,7 +146,7 @@ func hasUnknown(item *yaml.Node) bool {
 	return false
 }
 
-func (c *checker) sdkCredentials(s *Location, k *SDKCredentials) {
+func (c *checker) sdkCredentials(s *location, k *SDKCredentials) {
 	if hasControl(k.Profile) {
 		c.reject(s.Field("profile"), k.Profile, "must not contain control characters")
 	}
@@ -166,7 +166,7 @@ func (c *checker) sdkCredentials(s *Location, k *SDKCredentials) {
 	}
 }
 
-func (c *checker) staticKeys(s *Location, k *StaticKeys) {
+func (c *checker) staticKeys(s *location, k *StaticKeys) {
 	id := c.key(s, "accessKeyID", &k.AccessKeyID, &k.AccessKeyIDFile, false)
 	secret := c.key(s, "secretAccessKey", &k.SecretAccessKey, &k.SecretAccessKeyFile, true)
 	token := c.key(s, "sessionToken", &k.SessionToken, &k.SessionTokenFile, true)
@@ -200,7 +200,7 @@ func (c *checker) staticKeys(s *Location, k *StaticKeys) {
 
 // key checks one of the three keys, given inline or as a file. It returns its location, or nil if
 // it is not given. The key ID alone gives no access, so an inline one brings no warning.
-func (c *checker) key(s *Location, name string, value *redact.Secret, file *string, secret bool) *Location {
+func (c *checker) key(s *location, name string, value *redact.Secret, file *string, secret bool) *location {
 	inline, inFile := s.Field(name), s.Field(name+"File")
 	switch {
 	case !inline.Unset() && !inFile.Unset():
@@ -223,7 +223,7 @@ func (c *checker) key(s *Location, name string, value *redact.Secret, file *stri
 	return nil
 }
 
-func (c *checker) ecrRegistries(list *Location) {
+func (c *checker) ecrRegistries(list *location) {
 	seen := make(map[string]int, len(c.cfg.ECR.Registries))
 	for i := range c.cfg.ECR.Registries {
 		r, s := &c.cfg.ECR.Registries[i], list.Item(i)

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/textproto"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/berth-registry/berth/hostsconf"
@@ -12,7 +11,7 @@ import (
 
 const maxDialTimeout = 5 * time.Minute
 
-func (c *checker) mirrors(list *Location) {
+func (c *checker) mirrors(list *location) {
 	c.mirrorLines = make(map[string]int, len(c.cfg.Mirrors))
 	c.catchAll = slices.ContainsFunc(c.cfg.Mirrors, func(m Mirror) bool { return m.Upstream == hostsconf.Default })
 	for i := range c.cfg.Mirrors {
@@ -30,7 +29,7 @@ func (c *checker) mirrors(list *Location) {
 	}
 }
 
-func (c *checker) mirrorUpstream(mirror *Location, m *Mirror) {
+func (c *checker) mirrorUpstream(mirror *location, m *Mirror) {
 	s := mirror.Field("upstream")
 	if c.require(s, `write the registry's name as in images, or "*"`) {
 		return
@@ -48,7 +47,7 @@ func (c *checker) mirrorUpstream(mirror *Location, m *Mirror) {
 	c.mirrorLines[name] = line
 }
 
-func (c *checker) endpoint(s *Location, m *Mirror, i int, seen map[string]int) {
+func (c *checker) endpoint(s *location, m *Mirror, i int, seen map[string]int) {
 	e := &m.Endpoints[i]
 	if at := s.Field("url"); !c.require(at, "write the mirror's address, such as https://mirror.corp:5000") {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
@@ -75,7 +74,7 @@ func (c *checker) endpoint(s *Location, m *Mirror, i int, seen map[string]int) {
 	}
 }
 
-func (c *checker) capabilities(endpoint *Location, e *Endpoint) {
+func (c *checker) capabilities(endpoint *location, e *Endpoint) {
 	if len(e.Capabilities) == 0 {
 		c.empty(endpoint.Field("capabilities"), "leave it out for [pull, resolve]")
 		return
@@ -96,7 +95,7 @@ func (c *checker) capabilities(endpoint *Location, e *Endpoint) {
 	}
 }
 
-func (c *checker) headers(s *Location, headers map[string][]string) {
+func (c *checker) headers(s *location, headers map[string][]string) {
 	seen := make(map[string]string, len(headers))
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		at := s.Field(name)
@@ -118,15 +117,7 @@ func (c *checker) headers(s *Location, headers map[string][]string) {
 	}
 }
 
-// isToken checks for a token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		return !alnum && (r > 0x7e || !strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	})
-}
-
-func (c *checker) defaultRegistry(s *Location) {
+func (c *checker) defaultRegistry(s *location) {
 	d := c.cfg.DefaultRegistry
 	if d == nil {
 		return

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-registry/berth/config/syntax"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) health(s *Location) {
+func (c *checker) health(s *location) {
 	h := &c.cfg.Health
 	c.oneOf(s.Field("mode"), string(h.Mode), string(HealthWithdraw), string(HealthReport), string(HealthOff))
 	interval, timeout := time.Duration(h.Interval), time.Duration(h.Timeout)
@@ -40,7 +41,7 @@ func (c *checker) health(s *Location) {
 	}
 }
 
-func (c *checker) proxy(s *Location) {
+func (c *checker) proxy(s *location) {
 	p := &c.cfg.Proxy
 	c.proxyURL(s.Field("httpProxy"), p.HTTPProxy)
 	c.proxyURL(s.Field("httpsProxy"), p.HTTPSProxy)
@@ -51,7 +52,7 @@ func (c *checker) proxy(s *Location) {
 
 // proxyURL checks a proxy address as Go's HTTP client, and so containerd, reads it: the scheme is
 // optional. The address may hold a login, so no part of it is shown.
-func (c *checker) proxyURL(s *Location, secret redact.Secret) {
+func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	written := secret.Reveal()
 	if written == "" {
 		return
@@ -82,13 +83,13 @@ func (c *checker) proxyURL(s *Location, secret redact.Secret) {
 
 // inlineProxy warns about a readable password in a proxy address. There is not a field that could
 // hold it in a separate file.
-func (c *checker) inlineProxy(s *Location) {
+func (c *checker) inlineProxy(s *location) {
 	if c.mode.Perm()&0o044 != 0 {
 		c.warn(s, "others on this machine can read %s (mode %04o) and so the password in it; chmod 0600", c.File, c.mode.Perm())
 	}
 }
 
-func (c *checker) containerd(s *Location) {
+func (c *checker) containerd(s *location) {
 	d := &c.cfg.Containerd
 	c.oneOf(s.Field("onConflict"), string(d.OnConflict), string(ConflictReport), string(ConflictAdopt))
 	at := s.Field("certsDir")
@@ -99,7 +100,7 @@ func (c *checker) containerd(s *Location) {
 	c.certsDir(at, d.CertsDir, "/etc/containerd/certs.d")
 }
 
-func (c *checker) docker(s *Location) {
+func (c *checker) docker(s *location) {
 	d := &c.cfg.Docker
 	c.oneOf(s.Field("mode"), string(d.Mode), string(DockerAuto), string(DockerOn), string(DockerOff))
 	at := s.Field("certsDir")
@@ -112,7 +113,7 @@ func (c *checker) docker(s *Location) {
 }
 
 // certsDir checks a directory of hosts.toml files, and reports whether it is valid.
-func (c *checker) certsDir(at *Location, dir, example string) bool {
+func (c *checker) certsDir(at *location, dir, example string) bool {
 	switch {
 	case hasControl(dir):
 		c.reject(at, dir, "must not contain control characters")
@@ -121,7 +122,7 @@ func (c *checker) certsDir(at *Location, dir, example string) bool {
 	case path.Clean(dir) != dir:
 		message := "must be a clean path"
 		if clean := at.Shown(path.Clean(dir)); clean != "" {
-			message += "; write " + Cut(clean)
+			message += "; write " + syntax.Cut(clean)
 		}
 		c.reject(at, dir, "%s", message)
 	default:

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/berth-registry/berth/config/syntax"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
@@ -11,15 +12,15 @@ import (
 
 // serviceAccount checks a section serviceAccount. Without a value, as in "serviceAccount:", it has
 // its defaults; a null is none.
-func (c *checker) serviceAccount(s *Location, account *ServiceAccount) *ServiceAccount {
+func (c *checker) serviceAccount(s *location, account *ServiceAccount) *ServiceAccount {
 	if account == nil {
-		if s.Node == nil || !IsNull(s.Node) || s.Node.Value != "" {
+		if s.Node == nil || !syntax.IsNull(s.Node) || s.Node.Value != "" {
 			return nil // also for a wrong type, which is reported
 		}
 		account = &ServiceAccount{}
-		SetDefaults(reflect.ValueOf(account).Elem())
+		syntax.SetDefaults(reflect.ValueOf(account).Elem())
 	}
-	if at := s.Field("roleAnnotation"); !AnnotationForm.MatchString(account.RoleAnnotation) {
+	if at := s.Field("roleAnnotation"); !syntax.AnnotationForm.MatchString(account.RoleAnnotation) {
 		c.reject(at, account.RoleAnnotation, "must be the name of an annotation, such as %s", ecr.RoleAnnotation)
 	}
 	c.oneOf(s.Field("onMissingRole"), string(account.OnMissingRole), string(ecr.RoleOrNone), string(ecr.RoleOrNode))
@@ -28,7 +29,7 @@ func (c *checker) serviceAccount(s *Location, account *ServiceAccount) *ServiceA
 
 // podRoles refuses settings by which a header of the node would serve the images of a registry that
 // is pulled from with the pod's own role: containerd sends the header, and never the pod's token.
-func (c *checker) podRoles(root *Location) {
+func (c *checker) podRoles(root *location) {
 	names := c.cfg.ECRNames()
 	registries, docker := c.cfg.Logins()
 	logins := credprovider.NewLogins(registries, docker)
@@ -65,7 +66,7 @@ func (c *checker) podRoles(root *Location) {
 	}
 	general := root.Field("ecr").Field("serviceAccount")
 	// before refuses an endpoint of a mirror of upstream that has a header.
-	before := func(s *Location, upstream, address string, literal bool) {
+	before := func(s *location, upstream, address string, literal bool) {
 		of, ok := names.Parse(upstream)
 		if !ok || !of.ServiceAccount.On() {
 			return

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-func (c *checker) registries(list *Location) {
+func (c *checker) registries(list *location) {
 	seen := make(map[string]int, len(c.cfg.Registries))
 	for i := range c.cfg.Registries {
 		r, s := &c.cfg.Registries[i], list.Item(i)
@@ -25,7 +25,7 @@ func (c *checker) registries(list *Location) {
 	c.checkDuplicates(list)
 }
 
-func (c *checker) registryHost(registry *Location, r *Registry, seen map[string]int) {
+func (c *checker) registryHost(registry *location, r *Registry, seen map[string]int) {
 	s := registry.Field("host")
 	if c.require(s, "write host[:port], or host[:port]/path") {
 		return
@@ -46,7 +46,7 @@ func (c *checker) registryHost(registry *Location, r *Registry, seen map[string]
 }
 
 // login checks the user name and password and reads the password file.
-func (c *checker) login(s *Location, r *Registry) {
+func (c *checker) login(s *location, r *Registry) {
 	username, password, file := s.Field("username"), s.Field("password"), s.Field("passwordFile")
 	switch {
 	case !password.Unset() && !file.Unset():
@@ -83,7 +83,7 @@ const (
 )
 
 // credentialHelper checks the program that gives the login, and how long its answers are used.
-func (c *checker) credentialHelper(s *Location, r *Registry) {
+func (c *checker) credentialHelper(s *location, r *Registry) {
 	at, refresh, stale := s.Field("credentialHelper"), s.Field("refresh"), s.Field("maxStale")
 	if at.Unset() || r.CredentialHelper == "" {
 		// The defaults are no mistake: a printed config has them.
@@ -121,7 +121,7 @@ func isHelperName(name string) bool {
 }
 
 // tokenRealms checks the hosts of token servers, and brings them to their normal form.
-func (c *checker) tokenRealms(list *Location, r *Registry) {
+func (c *checker) tokenRealms(list *location, r *Registry) {
 	seen := map[string]int{}
 	for i, written := range r.TokenRealms {
 		s := list.Item(i)
@@ -147,7 +147,7 @@ func (c *checker) tokenRealms(list *Location, r *Registry) {
 }
 
 // inline warns about a secret in a RegistryConfig that other users may read.
-func (c *checker) inline(s *Location, instead string) {
+func (c *checker) inline(s *location, instead string) {
 	if c.mode.Perm()&0o044 == 0 {
 		return
 	}
@@ -156,7 +156,7 @@ func (c *checker) inline(s *Location, instead string) {
 }
 
 // registryPlainHTTP sets the default of plainHTTP and checks it against tls.
-func (c *checker) registryPlainHTTP(s *Location, r *Registry) {
+func (c *checker) registryPlainHTTP(s *location, r *Registry) {
 	at := s.Field("plainHTTP")
 	host, _, _ := strings.Cut(r.Host, "/")
 	secured := r.TLS.CAFile != "" || r.TLS.CertFile != "" || r.TLS.KeyFile != "" || r.TLS.InsecureSkipVerify

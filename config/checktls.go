@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) tls(s *Location, t *TLS) {
+func (c *checker) tls(s *location, t *TLS) {
 	ca, cert, key := s.Field("caFile"), s.Field("certFile"), s.Field("keyFile")
 	if t.CAFile != "" {
 		t.CA = c.certificates(ca, &t.CAFile)
@@ -43,7 +43,7 @@ func (c *checker) tls(s *Location, t *TLS) {
 // certificates reads a PEM file and returns only its certificates. Comments are dropped, and so is
 // a private key in the same file: the result is installed readable by everybody. nil means that an
 // error was reported.
-func (c *checker) certificates(s *Location, path *string) []byte {
+func (c *checker) certificates(s *location, path *string) []byte {
 	data, ok := c.read(s, path, maxPEMSize, false)
 	if !ok {
 		return nil

@@ -1,11 +1,15 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/berth-registry/berth/config/syntax"
+)
 
 // DefaultEndpoint returns the endpoint for a url, with every other field at its default.
 func DefaultEndpoint(url string) Endpoint {
 	e := Endpoint{URL: url}
-	SetDefaults(reflect.ValueOf(&e).Elem())
+	syntax.SetDefaults(reflect.ValueOf(&e).Elem())
 	return e
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/config/syntax"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
@@ -29,11 +30,11 @@ type dockerEntry struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-func (c *checker) dockerConfig(s *Location) {
+func (c *checker) dockerConfig(s *location) {
 	if c.cfg.DockerConfigFile == "" {
 		return
 	}
-	data, ok := c.read(s, &c.cfg.DockerConfigFile, MaxSize, true)
+	data, ok := c.read(s, &c.cfg.DockerConfigFile, syntax.MaxSize, true)
 	if !ok {
 		return
 	}
@@ -62,7 +63,7 @@ func (c *checker) dockerConfig(s *Location) {
 // dockerLogins stores the usable entries. Several keys may name one host; the first counts, in this
 // order: Docker's own key for Docker Hub, then by name. An unusable entry is only a warning: the
 // others still work.
-func (c *checker) dockerLogins(s *Location, path string, auths map[string]json.RawMessage) {
+func (c *checker) dockerLogins(s *location, path string, auths map[string]json.RawMessage) {
 	keys := slices.Sorted(maps.Keys(auths))
 	slices.SortStableFunc(keys, func(a, b string) int {
 		switch {

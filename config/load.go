@@ -18,6 +18,8 @@ import (
 	"slices"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/config/syntax"
 )
 
 // Load reads the RegistryConfig at path and the files that it names. Relative paths start at the
@@ -30,6 +32,13 @@ func Load(path string) (*Config, []Warning, error) {
 	}
 	return f.Parse()
 }
+
+// Mistakes of a RegistryConfig, with their places.
+type (
+	Error   = syntax.Error
+	Errors  = syntax.Errors
+	Warning = syntax.Warning
+)
 
 // File is a RegistryConfig as it was written.
 type File struct {
@@ -51,11 +60,11 @@ func Read(path string) (File, error) { return ReadAs(path, path) }
 // ReadAs is [Read] of the file at path, but File.Path and errors show name. It serves files that
 // the operator knows by another path, such as one below another root directory.
 func ReadAs(path, name string) (File, error) {
-	data, mode, err := readFile(path, MaxSize)
+	data, mode, err := readFile(path, syntax.MaxSize)
 	if err != nil {
 		message := err.Error()
 		if tooLarge := (*sizeError)(nil); errors.As(err, &tooLarge) {
-			message = TooLarge
+			message = syntax.TooLarge
 		}
 		return File{}, Errors{{File: name, Message: message, Err: err}}
 	}
@@ -85,7 +94,7 @@ func Parse(name string, data []byte) (*Config, []Warning, error) {
 // Default returns the RegistryConfig that holds only apiVersion and kind, with every default.
 func Default() *Config {
 	cfg := &Config{APIVersion: APIVersion, Kind: Kind}
-	SetDefaults(reflect.ValueOf(cfg).Elem())
+	syntax.SetDefaults(reflect.ValueOf(cfg).Elem())
 	cfg.ECR.Credentials = defaultCredentials()
 	return cfg
 }
@@ -117,21 +126,21 @@ func (c *Config) Files() []string {
 }
 
 func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []Warning, error) {
-	r := &Report{File: name}
-	document, syntax := ParseDocument(data)
-	if syntax != nil {
-		r.Add(syntax)
+	r := &syntax.Report{File: name}
+	document, mistake := syntax.ParseDocument(data)
+	if mistake != nil {
+		r.Add(mistake)
 		return nil, nil, r.Result()
 	}
 	cfg := &Config{}
-	root := &Location{Node: document}
+	root := &location{Node: document}
 	if document.Kind != yaml.MappingNode {
 		r.Add(&Error{Line: document.Line, Column: document.Column,
 			Message: "must be a mapping; begin with apiVersion: " + APIVersion + " and kind: " + Kind})
 		return nil, nil, r.Result()
 	}
-	d := NewDecoder(r, fieldHint)
-	SetDefaults(reflect.ValueOf(cfg).Elem())
+	d := syntax.NewDecoder(r, fieldHint)
+	syntax.SetDefaults(reflect.ValueOf(cfg).Elem())
 	d.Decode(root, reflect.ValueOf(cfg).Elem(), document)
 	if !d.Stopped() {
 		c := &checker{Report: r, broken: d.Broken, cfg: cfg, mode: mode, files: files}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/berth-registry/berth/config/syntax"
 )
 
 func TestLoad(t *testing.T) {
@@ -63,7 +65,7 @@ func TestLoadRefuses(t *testing.T) {
 		"secrets":   "is a directory; a regular file is needed",
 		"fifo":      "is a named pipe; a regular file is needed",
 		"empty":     "is empty; begin with apiVersion: berth/v1alpha1 and kind: RegistryConfig",
-		"large":     TooLarge,
+		"large":     syntax.TooLarge,
 		"empty/x":   "not a directory",
 		"a\x00b":    "is not a path: it contains a NUL byte",
 		"/dev/null": "is a device; a regular file is needed",

@@ -145,7 +145,7 @@ func object(document map[string]any, path []step) map[string]any {
 
 // joined returns the path as errors write it.
 func joined(path []step, name string) string {
-	at := &Location{}
+	at := &location{}
 	for _, s := range path {
 		at = at.Field(s.field)
 		if s.index >= 0 {

@@ -28,7 +28,7 @@ func NormalizeHost(host string, plainHTTP bool) string {
 // checkDuplicates reports logins and tls settings given in two entries for one host in two
 // spellings: which entry applies would depend on the spelling used elsewhere. Two entries are valid
 // if they set different things, or if one only names the spelling used in images.
-func (c *checker) checkDuplicates(list *Location) {
+func (c *checker) checkDuplicates(list *location) {
 	logins, tls := map[string]int{}, map[string]int{}
 	for i := range c.cfg.Registries {
 		r, s := &c.cfg.Registries[i], list.Item(i)

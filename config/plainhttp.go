@@ -12,7 +12,7 @@ import (
 
 // plainHTTP refuses settings that would send a credential unencrypted to another machine. The error
 // is at the setting that chooses plain http.
-func (c *checker) plainHTTP(root *Location) {
+func (c *checker) plainHTTP(root *location) {
 	owned := c.collectLogins()
 	const message = "would send %s over plain http to another machine; use https, or set allowPlainHTTPCredentials: true in %s"
 	registries := root.Field("registries")
@@ -25,7 +25,7 @@ func (c *checker) plainHTTP(root *Location) {
 			c.reject(registries.Item(i).Field("plainHTTP"), "true", message, o.name, o.entry)
 		}
 	}
-	address := func(s *Location, written string, literal bool) {
+	address := func(s *location, written string, literal bool) {
 		u, err := hostsconf.ParseURL(written, literal)
 		if err != nil || !hostport.Exposed(u.Scheme, u.Host) {
 			return

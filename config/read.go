@@ -15,9 +15,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Limits for file sizes, in bytes. The first is the limit of a ConfigMap.
+// Limits for the sizes of the files that a config names, in bytes.
 const (
-	MaxSize       = 1 << 20
 	maxPEMSize    = 1 << 20
 	maxSecretSize = 64 << 10
 )
@@ -119,7 +118,7 @@ func size(n int64) string {
 
 // read reads the file that the field at s names and sets *path to its location. If private is set,
 // a file that everybody can read causes a warning.
-func (c *checker) read(s *Location, path *string, limit int64, private bool) ([]byte, bool) {
+func (c *checker) read(s *location, path *string, limit int64, private bool) ([]byte, bool) {
 	written := *path
 	located, elsewhere := c.files.locate(written)
 	data, mode, err := c.files.read(written, located, limit)
@@ -187,7 +186,7 @@ func trimSecret(content string) string {
 
 // secretFile reads a file that holds one secret, without the line break at its end. invalid reports
 // a character that the secret cannot hold. Errors show none of the content.
-func (c *checker) secretFile(s *Location, path *string, invalid func(string) bool) redact.Secret {
+func (c *checker) secretFile(s *location, path *string, invalid func(string) bool) redact.Secret {
 	data, ok := c.read(s, path, maxSecretSize, true)
 	if !ok {
 		return redact.Secret{}

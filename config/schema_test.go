@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/berth-registry/berth/config/syntax"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -101,7 +102,7 @@ func compareObject(t *testing.T, root, n schemaNode, typ reflect.Type, path stri
 		t.Errorf("%s: additionalProperties is not false", path)
 	}
 	properties, _ := n["properties"].(map[string]any)
-	names := FieldNames(typ)
+	names := syntax.FieldNames(typ)
 	for name := range properties {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s%s is in the schema and not in %v", path, name, typ)

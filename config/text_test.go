@@ -4,6 +4,14 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/config/syntax"
+)
+
+// The limits of package syntax.
+const (
+	maxErrors = 500
+	maxShown  = 120 // characters of a value
 )
 
 // TestText covers texts that an archive cannot hold.
@@ -39,7 +47,7 @@ func TestText(t *testing.T) {
 
 // TestTextAccepted covers the output of editors on other systems.
 func TestTextAccepted(t *testing.T) {
-	full := head + strings.Repeat("#", MaxSize-len(head))
+	full := head + strings.Repeat("#", syntax.MaxSize-len(head))
 	for name, document := range map[string]string{
 		"BOM":             "\ufeff" + head,
 		"CRLF":            strings.ReplaceAll(head, "\n", "\r\n"),
@@ -69,7 +77,7 @@ func TestManyErrors(t *testing.T) {
 		t.Fatal("no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != MaxErrors+1 || !strings.HasSuffix(lines[MaxErrors], "only the first 500 errors are shown") {
+	if len(lines) != maxErrors+1 || !strings.HasSuffix(lines[maxErrors], "only the first 500 errors are shown") {
 		t.Errorf("%d lines, the last is %s", len(lines), lines[len(lines)-1])
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/berth-registry/berth/config/syntax"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
@@ -10,8 +11,8 @@ import (
 
 // APIVersion and Kind are the required values of these two fields of a RegistryConfig.
 const (
-	APIVersion = "berth/v1alpha1"
-	Kind       = "RegistryConfig"
+	APIVersion = syntax.APIVersion
+	Kind       = syntax.Kind
 )
 
 // Config is a RegistryConfig: where images are pulled from, and with which credentials. The yaml

@@ -34,6 +34,7 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"config", module + "agent", "config is read by agent and node, and knows neither"},
 	{"config", module + "node", "config is read by agent and node, and knows neither"},
 	{"config", module + "images", "imports point from cmd to internal"},
+	{"config/syntax", module + "config", "the text of a config knows neither its types nor its rules"},
 	{"config/convert/source", module + "config/convert", "the tree of a file knows no format"},
 	{"config/convert/draft", module + "config/convert/tables", "the draft knows no reader"},
 	{"config/convert/draft", module + "config/convert/rke", "the draft knows no reader"},

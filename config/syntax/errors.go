@@ -1,4 +1,4 @@
-package config
+package syntax
 
 import (
 	"cmp"
@@ -98,9 +98,9 @@ func Cut(value string) string {
 	return value
 }
 
-// MaxErrors limits the mistakes reported for one document, so that a wrong file of 1 MiB does not
+// maxErrors limits the mistakes reported for one document, so that a wrong file of 1 MiB does not
 // cause a report of many MiB.
-const MaxErrors = 500
+const maxErrors = 500
 
 // Report collects the errors and warnings of one document.
 type Report struct {
@@ -110,9 +110,9 @@ type Report struct {
 }
 
 // Full reports that the limit is reached and further errors are dropped.
-func (r *Report) Full() bool { return len(r.errors) == MaxErrors }
+func (r *Report) Full() bool { return len(r.errors) == maxErrors }
 
-// Add adds an error of the document, up to [MaxErrors].
+// Add adds an error of the document, up to [maxErrors].
 func (r *Report) Add(e *Error) {
 	if r.Full() {
 		return
@@ -138,7 +138,7 @@ func (r *Report) Result() error {
 	if r.Full() {
 		last := r.errors[len(r.errors)-1]
 		r.errors = append(r.errors, &Error{File: r.File, Line: last.Line, Column: last.Column,
-			Message: fmt.Sprintf("only the first %d errors are shown", MaxErrors)})
+			Message: fmt.Sprintf("only the first %d errors are shown", maxErrors)})
 	}
 	return r.errors
 }

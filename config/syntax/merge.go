@@ -1,4 +1,4 @@
-package config
+package syntax
 
 import (
 	yaml "go.yaml.in/yaml/v3"

@@ -1,7 +1,8 @@
-package config
+package syntax
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -77,6 +78,26 @@ func hintForMapping(s *Location, n *yaml.Node) string {
 	}
 	return `; is a space missing after a colon?`
 }
+
+// SchemeTypo splits an address whose http or https is not followed by "://". For any other address
+// rest is "".
+func SchemeTypo(written string) (scheme, rest string) {
+	m := badScheme.FindStringSubmatch(written)
+	if m == nil || m[2] == "://" {
+		return "", ""
+	}
+	return strings.ToLower(m[1]), m[3]
+}
+
+// WithScheme corrects a mistyped "://" after the scheme and returns any other address unchanged.
+func WithScheme(written string) string {
+	if scheme, rest := SchemeTypo(written); rest != "" {
+		return scheme + "://" + rest
+	}
+	return written
+}
+
+var badScheme = regexp.MustCompile(`^(?i:(https?))([:;]?/{1,3}|:\\+|:)([^/\\:].*)$`)
 
 func missingSpace(key string, names []string) string {
 	before, _, _ := strings.Cut(key, ":")

@@ -1,4 +1,13 @@
-package config
+// Package syntax reads the text of a RegistryConfig: YAML to Go values, strictly, with the place of
+// every mistake in it. It knows no type of the config and no rule between fields; package config
+// has both.
+//
+// Promises: an unknown or repeated name, a wrong type and a second document are errors, and each
+// says what to write. A text of at most [MaxSize] bytes costs less than a second, whatever it holds.
+// No message repeats a value that may be a secret.
+//
+// Start reading at [ParseDocument] and [Decoder.Decode]; positions are in location.go.
+package syntax
 
 import (
 	"bytes"
@@ -12,6 +21,15 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 )
+
+// APIVersion and Kind are the required values of these two fields of a RegistryConfig.
+const (
+	APIVersion = "berth/v1alpha1"
+	Kind       = "RegistryConfig"
+)
+
+// MaxSize is the limit of a RegistryConfig in bytes: that of a ConfigMap.
+const MaxSize = 1 << 20
 
 // ParseDocument returns the root node of the only document in data.
 func ParseDocument(data []byte) (*yaml.Node, *Error) {
@@ -38,9 +56,11 @@ func ParseDocument(data []byte) (*yaml.Node, *Error) {
 	return document.Content[0], nil
 }
 
+// TooLarge says that a RegistryConfig is larger than [MaxSize].
+const TooLarge = "is larger than 1 MiB, the limit of a ConfigMap; is it the right file? Move secrets and certificates into files of their own"
+
 const (
 	isEmpty  = "is empty; begin with apiVersion: " + APIVersion + " and kind: " + Kind
-	TooLarge = "is larger than 1 MiB, the limit of a ConfigMap; is it the right file? Move secrets and certificates into files of their own"
 	isBinary = "this is a binary file; a RegistryConfig is YAML text"
 )
 

@@ -1,4 +1,4 @@
-package config
+package syntax
 
 import (
 	"fmt"
@@ -172,6 +172,14 @@ func (d *Decoder) headers(s *Location, v reflect.Value) {
 		d.Decode(&Location{Parent: s, Name: key.Value, key: key, Node: target(value)}, list, value)
 		v.SetMapIndex(reflect.ValueOf(key.Value), list)
 	}
+}
+
+// isToken checks for a token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !alnum && (r > 0x7e || !strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
 }
 
 func (d *Decoder) list(s *Location, v reflect.Value) {
