@@ -184,7 +184,7 @@ func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wirin
 		if f.DropIn {
 			file.comment = "#"
 		} else {
-			e, err := editOf(f, in.earlier(f.Path, f.Before))
+			e, err := ForConfig(f, in.earlier(f.Path, f.Before))
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
@@ -231,7 +231,7 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 			if i >= 0 {
 				err = in.apply(ctx, scopeContainerd, removal(snap[i]))
 			}
-		case err == nil && hash(now) != hash(f.Before):
+		case err == nil && Hash(now) != Hash(f.Before):
 			err = in.write(ctx, wanted{scope: scopeContainerd, path: f.Path, before: now, body: f.Before})
 		}
 		if err != nil {

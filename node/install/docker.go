@@ -45,7 +45,7 @@ func (in *Installer) installDocker(ctx context.Context) Section {
 		s.Err = err
 		return s
 	}
-	after, was, err := setDockerFeature(before, true)
+	after, was, err := SetDockerFeature(before, true)
 	if err != nil {
 		s.Err = fmt.Errorf("%s: %w", d.ConfigPath, err)
 		return s
@@ -135,9 +135,9 @@ func (in *Installer) restartOfDocker(d node.Docker) (*Restart, error) {
 func (in *Installer) switchStore(ctx context.Context, d node.Docker, before, after []byte, was *bool, r *Restart) error {
 	now := in.identity(ctx, d.Unit, d.PID)
 	if string(after) != string(before) {
-		e := edit{Docker: &dockerEdit{Before: was}, To: hash(after), Exact: true}
+		e := Edit{Docker: &Docker{Before: was}, To: Hash(after), Exact: true}
 		if before != nil {
-			e.From = hash(before)
+			e.From = Hash(before)
 		}
 		in.journal.Edits[d.ConfigPath] = e
 	}
@@ -276,21 +276,4 @@ func (in *Installer) recordedDocker() bool {
 	files, err := in.recorded(scopeDocker)
 	_, due := in.journal.RestartPending[daemonDocker]
 	return due || err == nil && len(files) > 0
-}
-
-// dockerEdit is the change of daemon.json: Before is the value of the feature before it, nil if it
-// was missing.
-type dockerEdit struct {
-	Before *bool `json:"before,omitempty"`
-}
-
-func (e dockerEdit) undo(content []byte) ([]byte, error) {
-	if e.Before == nil {
-		return removeDockerFeature(content)
-	}
-	after, now, err := setDockerFeature(content, *e.Before)
-	if err == nil && now == nil {
-		return content, nil // it was removed since
-	}
-	return after, err
 }

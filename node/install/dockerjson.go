@@ -15,9 +15,27 @@ const (
 	dockerFeature  = "containerd-snapshotter"
 )
 
-// setDockerFeature sets the feature in the content of daemon.json. Every other byte stays. before
+// Docker is the change of daemon.json: Before is the value of the feature before it, nil if it
+// was missing.
+type Docker struct {
+	Before *bool `json:"before,omitempty"`
+}
+
+// Undo removes the change from content.
+func (e Docker) Undo(content []byte) ([]byte, error) {
+	if e.Before == nil {
+		return removeDockerFeature(content)
+	}
+	after, now, err := SetDockerFeature(content, *e.Before)
+	if err == nil && now == nil {
+		return content, nil // it was removed since
+	}
+	return after, err
+}
+
+// SetDockerFeature sets the feature in the content of daemon.json. Every other byte stays. before
 // is its earlier value, nil if it was missing.
-func setDockerFeature(content []byte, value bool) (after []byte, before *bool, err error) {
+func SetDockerFeature(content []byte, value bool) (after []byte, before *bool, err error) {
 	text := fmt.Sprint(value)
 	if len(bytes.TrimSpace(content)) == 0 {
 		return fmt.Appendf(nil, "{\n  %q: {%q: %s}\n}\n", dockerFeatures, dockerFeature, text), nil, nil

@@ -18,7 +18,7 @@ func TestDockerFeature(t *testing.T) {
 		"quotes in names": {`{"a\"b": 1}`, "{\n  \"features\": {\"containerd-snapshotter\": true},\"a\\\"b\": 1}", `{` + "\n  " + `"a\"b": 1}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			after, _, err := setDockerFeature([]byte(c.before), true)
+			after, _, err := SetDockerFeature([]byte(c.before), true)
 			if err != nil || string(after) != c.after {
 				t.Fatalf("%q, %v", after, err)
 			}
@@ -29,7 +29,7 @@ func TestDockerFeature(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"[]", "{", `{"features": 1}`, `{"features": {"containerd-snapshotter": "yes"}}`, `{"a": 1, "a": 2}`, "{} {}"} {
-		if after, _, err := setDockerFeature([]byte(bad), true); err == nil {
+		if after, _, err := SetDockerFeature([]byte(bad), true); err == nil {
 			t.Errorf("%s became %s", bad, after)
 		}
 	}
@@ -40,7 +40,7 @@ func FuzzDockerFeature(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		after, before, err := setDockerFeature(content, true)
+		after, before, err := SetDockerFeature(content, true)
 		if err != nil {
 			return
 		}
@@ -48,7 +48,7 @@ func FuzzDockerFeature(f *testing.F) {
 		if err := json.Unmarshal(after, &got); err != nil || got.Features["containerd-snapshotter"] != true {
 			t.Fatalf("%q became %q, %v", content, after, err)
 		}
-		again, _, err := setDockerFeature(after, true)
+		again, _, err := SetDockerFeature(after, true)
 		if err != nil || !bytes.Equal(again, after) {
 			t.Fatalf("a second time: %q, %v", again, err)
 		}

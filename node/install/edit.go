@@ -1,6 +1,8 @@
 package install
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"reflect"
 
@@ -9,15 +11,15 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// edit is a change that Berth made in a foreign file. It is kept so that the change can be undone
+// Edit is a change that Berth made in a foreign file. It is kept so that the change can be undone
 // even if the file was edited later.
-type edit struct {
+type Edit struct {
 	// Keys are the TOML keys that were set. Provider is true if an entry was added to a
 	// CredentialProviderConfig.
 	Keys     []key `json:"keys,omitempty"`
 	Provider bool  `json:"provider,omitempty"`
 	// Docker is set if the image store was switched in daemon.json.
-	Docker *dockerEdit `json:"docker,omitempty"`
+	Docker *Docker `json:"docker,omitempty"`
 	// From and To are the SHA-256 of the file before and after the change; From is empty if the
 	// file was missing. Exact is true if the kept original is the file at From: a file that is
 	// still at To is then put back byte for byte.
@@ -41,14 +43,14 @@ type key struct {
 // errMixed: the change can no longer be undone.
 var errMixed = errors.New("berth's change cannot be separated from the edits any more")
 
-// undo removes the change from content. If content has nothing of the change, it is returned as it
+// Undo removes the change from content. If content has nothing of the change, it is returned as it
 // is.
-func (e edit) undo(content []byte) ([]byte, error) {
+func (e Edit) Undo(content []byte) ([]byte, error) {
 	switch {
 	case e.Provider:
 		return providerconfig.RemoveEntry(content)
 	case e.Docker != nil:
-		return e.Docker.undo(content)
+		return e.Docker.Undo(content)
 	case e.Lossy:
 		return nil, errMixed
 	}
@@ -96,22 +98,12 @@ func (k key) undo(doc *tomldoc.Document) (*tomldoc.Document, error) {
 	return doc, nil
 }
 
-// earlier returns the edit of a file by an earlier run; nil if there is none, or if that run was
-// killed before it wrote the file.
-func (in *Installer) earlier(name string, now []byte) *edit {
-	e, ok := in.journal.Edits[name]
-	if !ok || now == nil && e.From == "" || now != nil && e.From == hash(now) {
-		return nil
-	}
-	return &e
-}
-
-// editOf describes a change of config.toml. earlier, if it is not nil, has the keys as they were
+// ForConfig describes a change of config.toml. earlier, if it is not nil, has the keys as they were
 // before Berth.
-func editOf(f containerdconf.FileChange, earlier *edit) (edit, error) {
-	e := edit{To: hash(f.After), Exact: earlier == nil || earlier.Exact && f.Before != nil && earlier.To == hash(f.Before)}
+func ForConfig(f containerdconf.FileChange, earlier *Edit) (Edit, error) {
+	e := Edit{To: Hash(f.After), Exact: earlier == nil || earlier.Exact && f.Before != nil && earlier.To == Hash(f.Before)}
 	if f.Before != nil {
-		e.From = hash(f.Before)
+		e.From = Hash(f.Before)
 	}
 	if earlier != nil {
 		e.From, e.Keys, e.Lossy = earlier.From, earlier.Keys, earlier.Lossy
@@ -148,7 +140,7 @@ func editOf(f containerdconf.FileChange, earlier *edit) (edit, error) {
 }
 
 // add records a key. Its first value before a change counts.
-func (e *edit) add(k key) {
+func (e *Edit) add(k key) {
 	var keys []key
 	for _, old := range e.Keys {
 		if reflect.DeepEqual(old.Path, k.Path) {
@@ -183,4 +175,10 @@ func pruned(table map[string]any) map[string]any {
 		}
 	}
 	return out
+}
+
+// Hash is the SHA-256 of data, in hexadecimal digits.
+func Hash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

@@ -3,8 +3,6 @@ package install
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -140,8 +138,8 @@ func (in *Installer) undo(scope string) ([]undoStep, error) {
 		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != nodefs.None {
 			if f.Kind != nodefs.Regular || f.Content == nil {
 				u.leave = true // it was replaced by something else
-			} else if sum := hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
-				rest, err := e.undo(f.Content)
+			} else if sum := Hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
+				rest, err := e.Undo(f.Content)
 				switch {
 				case err != nil:
 					errs = append(errs, fmt.Errorf("%s was edited since, and %w; remove it by hand, the original is kept below %s/saved", f.Path, err, StateDir))
@@ -172,7 +170,7 @@ func (in *Installer) changes(all []undoStep) []Change {
 			c.What, c.Detail = "put back", "as it was, byte for byte"
 			// The kept original is not read for this; normally it has this content.
 			e := in.journal.Edits[u.found.Path]
-			if rest, err := e.undo(u.found.Content); err == nil && hash(rest) == e.From {
+			if rest, err := e.Undo(u.found.Content); err == nil && Hash(rest) == e.From {
 				c.After = rest
 			} else {
 				c.Before = nil
@@ -231,9 +229,4 @@ func (in *Installer) release(ctx context.Context, scope, name string) error {
 	report, err := in.store.Apply(ctx, scopeOf(scope), []managedfile.Change{{Action: managedfile.Forget, Path: name, Before: files[i]}})
 	in.report(report)
 	return err
-}
-
-func hash(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }

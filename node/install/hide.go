@@ -11,10 +11,10 @@ import (
 // notShown replaces text that may be a secret.
 const notShown = "(not shown)"
 
-// hide replaces everything in a foreign file that may be a secret: in TOML, YAML, JSON, a unit or a
+// Text replaces everything in a foreign file that may be a secret: in TOML, YAML, JSON, a unit or a
 // file of variables. A value is shown if it is a path, an address, a number, true or false; a name
 // is shown if it is a plain word; comments are not shown.
-func hide(text string) string {
+func Text(text string) string {
 	var out strings.Builder
 	inside := false // in a table of headers or logins
 	for line := range strings.Lines(text) {
@@ -86,13 +86,13 @@ func shownValue(name, value string, secret bool) string {
 		}
 		return inner + tail
 	case strings.ContainsAny(inner, " \t") && strings.Contains(inner, "--"):
-		return shownCommand(inner)
+		return Command(inner)
 	}
 	return notShown
 }
 
-// shownCommand shows a command with its arguments, or arguments alone.
-func shownCommand(command string) string {
+// Command shows a command with its arguments, or arguments alone.
+func Command(command string) string {
 	words := strings.Fields(command)
 	for i, word := range words {
 		lead := word[:len(word)-len(strings.TrimLeft(word, `"'`))]

@@ -12,7 +12,7 @@ import (
 
 func TestHide(t *testing.T) {
 	text := "[plugins.auth]\npassword = \"hunter2\"\nidentitytoken=\"hunter2\"\n  \"value\": \"hunter2\",\na = { auth = \"hunter2\" }\nconfig_path = \"/etc\"\r\n"
-	got := hide(text)
+	got := Text(text)
 	if strings.Contains(got, "hunter2") || !strings.Contains(got, "[plugins.auth]\n") || !strings.Contains(got, "config_path = \"/etc\"\r\n") {
 		t.Errorf("%s", got)
 	}
@@ -25,12 +25,12 @@ func TestHide(t *testing.T) {
 		"{\"providers\":[{\"name\":\"a\",\"env\":[{\"name\":\"A\",\"value\":\"hunter2\"}]}]}\n",
 		"[{\"name\": \"A\", \"value\": \"hunter2\"}]\n",
 	} {
-		if got := hide(text); strings.Contains(got, "hunter2") {
+		if got := Text(text); strings.Contains(got, "hunter2") {
 			t.Errorf("%s becomes\n%s", text, got)
 		}
 	}
 	shown := "[plugins.cri.registry.headers]\nA = 1\n[plugins.cri.registry.mirrors.\"r.corp:5000\"]\nendpoint = [\"https://m.corp\"] # at@home\n[[plugins.x]]\nb = 2\n"
-	if got := hide(shown); got != strings.NewReplacer("# at@home", "# (not shown)", "A = 1", "A = (not shown)").Replace(shown) {
+	if got := Text(shown); got != strings.NewReplacer("# at@home", "# (not shown)", "A = 1", "A = (not shown)").Replace(shown) {
 		t.Errorf("%s", got)
 	}
 }

@@ -27,7 +27,7 @@ type journal struct {
 	// Stale is true if systemd has to reload its files.
 	Stale bool `json:"stale,omitempty"`
 	// Edits are the changes in foreign files, by path.
-	Edits map[string]edit `json:"edits,omitempty"`
+	Edits map[string]Edit `json:"edits,omitempty"`
 	// Programs are the credential providers that Berth put on the node, by path.
 	Programs map[string]placedProgram `json:"programs,omitempty"`
 }
@@ -73,7 +73,7 @@ func (in *Installer) load() error {
 		j.RestartPending = map[string]identity{}
 	}
 	if j.Edits == nil {
-		j.Edits = map[string]edit{}
+		j.Edits = map[string]Edit{}
 	}
 	if j.Programs == nil {
 		j.Programs = map[string]placedProgram{}
@@ -102,6 +102,16 @@ func (in *Installer) restartDone(name string) error {
 	}
 	delete(in.journal.RestartPending, name)
 	return in.save()
+}
+
+// earlier returns the edit of a file by an earlier run; nil if there is none, or if that run was
+// killed before it wrote the file.
+func (in *Installer) earlier(name string, now []byte) *Edit {
+	e, ok := in.journal.Edits[name]
+	if !ok || now == nil && e.From == "" || now != nil && e.From == Hash(now) {
+		return nil
+	}
+	return &e
 }
 
 // drop removes a pending restart that the user has done. The journal is written with the next

@@ -172,7 +172,7 @@ type kubeletWiring struct {
 	notes      []string
 	configPath string
 	config     *wanted
-	edit       *edit // of config, if that file is foreign
+	edit       *Edit // of config, if that file is foreign
 	flags      *wanted
 	dropFlags  bool // our drop-in would hide flags that were added since
 }
@@ -292,9 +292,9 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		return nil
 	}
 	w.config = &wanted{scope: scopeConfig, path: w.configPath, before: now, body: merged}
-	w.edit = &edit{Provider: true, From: hash(now), To: hash(merged), Exact: true}
+	w.edit = &Edit{Provider: true, From: Hash(now), To: Hash(merged), Exact: true}
 	if old := in.earlier(w.configPath, now); old != nil {
-		w.edit.From, w.edit.Exact = old.From, old.Exact && old.To == hash(now)
+		w.edit.From, w.edit.Exact = old.From, old.Exact && old.To == Hash(now)
 	}
 	return nil
 }

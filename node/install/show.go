@@ -68,7 +68,7 @@ func (c Change) diff() string {
 		if strings.Contains(before+after, `"""`) || strings.Contains(before+after, "'''") {
 			context = 0 // a line may be the inside of a value
 		}
-		before, after = hide(before), hide(after)
+		before, after = Text(before), Text(after)
 	} else {
 		before, after = withoutComments(before), withoutComments(after)
 	}
@@ -82,7 +82,7 @@ func withoutComments(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		if command, ok := strings.CutPrefix(line, "ExecStart="); ok && strings.TrimSpace(command) != "" {
-			line = "ExecStart=" + shownCommand(command) + "\n"
+			line = "ExecStart=" + Command(command) + "\n"
 		}
 		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
 			out.WriteString(line)
