@@ -19,6 +19,7 @@ import (
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/install/systemd"
 	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/node/reconcile"
 )
@@ -110,12 +111,12 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 			}
 		},
 	}
-	systemd, err := install.DialSystemd(ctx, root)
+	services, err := systemd.DialSystemd(ctx, root)
 	switch {
 	case err == nil:
-		defer systemd.Close()
-		o.Services = systemd
-	case !errors.Is(err, install.ErrNoSystemd):
+		defer services.Close()
+		o.Services = services
+	case !errors.Is(err, systemd.ErrNoSystemd):
 		return err
 	}
 	in, err := install.New(i.host(root), o)

@@ -9,6 +9,7 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install/edit"
 )
 
 const daemonContainerd = "containerd"
@@ -184,7 +185,7 @@ func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wirin
 		if f.DropIn {
 			file.comment = "#"
 		} else {
-			e, err := ForConfig(f, in.earlier(f.Path, f.Before))
+			e, err := edit.ForConfig(f, in.earlier(f.Path, f.Before))
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
@@ -231,7 +232,7 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 			if i >= 0 {
 				err = in.apply(ctx, scopeContainerd, removal(snap[i]))
 			}
-		case err == nil && Hash(now) != Hash(f.Before):
+		case err == nil && edit.Hash(now) != edit.Hash(f.Before):
 			err = in.write(ctx, wanted{scope: scopeContainerd, path: f.Path, before: now, body: f.Before})
 		}
 		if err != nil {

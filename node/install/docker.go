@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install/edit"
 )
 
 const daemonDocker = "docker"
@@ -45,7 +46,7 @@ func (in *Installer) installDocker(ctx context.Context) Section {
 		s.Err = err
 		return s
 	}
-	after, was, err := SetDockerFeature(before, true)
+	after, was, err := edit.SetDockerFeature(before, true)
 	if err != nil {
 		s.Err = fmt.Errorf("%s: %w", d.ConfigPath, err)
 		return s
@@ -135,9 +136,9 @@ func (in *Installer) restartOfDocker(d node.Docker) (*Restart, error) {
 func (in *Installer) switchStore(ctx context.Context, d node.Docker, before, after []byte, was *bool, r *Restart) error {
 	now := in.identity(ctx, d.Unit, d.PID)
 	if string(after) != string(before) {
-		e := Edit{Docker: &Docker{Before: was}, To: Hash(after), Exact: true}
+		e := edit.Edit{Docker: &edit.Docker{Before: was}, To: edit.Hash(after), Exact: true}
 		if before != nil {
-			e.From = Hash(before)
+			e.From = edit.Hash(before)
 		}
 		in.journal.Edits[d.ConfigPath] = e
 	}

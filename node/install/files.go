@@ -12,6 +12,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
+	"github.com/berth-registry/berth/node/install/edit"
 )
 
 // wanted is a file to write.
@@ -138,7 +139,7 @@ func (in *Installer) undo(scope string) ([]undoStep, error) {
 		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != nodefs.None {
 			if f.Kind != nodefs.Regular || f.Content == nil {
 				u.leave = true // it was replaced by something else
-			} else if sum := Hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
+			} else if sum := edit.Hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
 				rest, err := e.Undo(f.Content)
 				switch {
 				case err != nil:
@@ -170,7 +171,7 @@ func (in *Installer) changes(all []undoStep) []Change {
 			c.What, c.Detail = "put back", "as it was, byte for byte"
 			// The kept original is not read for this; normally it has this content.
 			e := in.journal.Edits[u.found.Path]
-			if rest, err := e.Undo(u.found.Content); err == nil && Hash(rest) == e.From {
+			if rest, err := e.Undo(u.found.Content); err == nil && edit.Hash(rest) == e.From {
 				c.After = rest
 			} else {
 				c.Before = nil

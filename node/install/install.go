@@ -14,6 +14,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install/systemd"
 )
 
 // Where things are on a node, below the root.
@@ -30,6 +31,19 @@ const (
 	scopeFlags      = "kubelet-flags"
 	scopeDocker     = "docker"
 )
+
+// Services restarts the services of a node.
+type Services interface {
+	// Reload reloads the unit files.
+	Reload(ctx context.Context) error
+	// Restart restarts a service, and returns when the restart is done.
+	Restart(ctx context.Context, unit string) error
+	// State returns the state of a service. An unknown service is not active.
+	State(ctx context.Context, unit string) (State, error)
+}
+
+// State is the state of a service.
+type State = systemd.State
 
 // Options are the inputs of an [Installer].
 type Options struct {

@@ -10,6 +10,7 @@ import (
 	"path"
 
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install/edit"
 )
 
 const (
@@ -27,7 +28,7 @@ type journal struct {
 	// Stale is true if systemd has to reload its files.
 	Stale bool `json:"stale,omitempty"`
 	// Edits are the changes in foreign files, by path.
-	Edits map[string]Edit `json:"edits,omitempty"`
+	Edits map[string]edit.Edit `json:"edits,omitempty"`
 	// Programs are the credential providers that Berth put on the node, by path.
 	Programs map[string]placedProgram `json:"programs,omitempty"`
 }
@@ -73,7 +74,7 @@ func (in *Installer) load() error {
 		j.RestartPending = map[string]identity{}
 	}
 	if j.Edits == nil {
-		j.Edits = map[string]Edit{}
+		j.Edits = map[string]edit.Edit{}
 	}
 	if j.Programs == nil {
 		j.Programs = map[string]placedProgram{}
@@ -106,9 +107,9 @@ func (in *Installer) restartDone(name string) error {
 
 // earlier returns the edit of a file by an earlier run; nil if there is none, or if that run was
 // killed before it wrote the file.
-func (in *Installer) earlier(name string, now []byte) *Edit {
+func (in *Installer) earlier(name string, now []byte) *edit.Edit {
 	e, ok := in.journal.Edits[name]
-	if !ok || now == nil && e.From == "" || now != nil && e.From == Hash(now) {
+	if !ok || now == nil && e.From == "" || now != nil && e.From == edit.Hash(now) {
 		return nil
 	}
 	return &e

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install/edit"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
@@ -172,7 +173,7 @@ type kubeletWiring struct {
 	notes      []string
 	configPath string
 	config     *wanted
-	edit       *Edit // of config, if that file is foreign
+	edit       *edit.Edit // of config, if that file is foreign
 	flags      *wanted
 	dropFlags  bool // our drop-in would hide flags that were added since
 }
@@ -292,9 +293,9 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		return nil
 	}
 	w.config = &wanted{scope: scopeConfig, path: w.configPath, before: now, body: merged}
-	w.edit = &Edit{Provider: true, From: Hash(now), To: Hash(merged), Exact: true}
+	w.edit = &edit.Edit{Provider: true, From: edit.Hash(now), To: edit.Hash(merged), Exact: true}
 	if old := in.earlier(w.configPath, now); old != nil {
-		w.edit.From, w.edit.Exact = old.From, old.Exact && old.To == Hash(now)
+		w.edit.From, w.edit.Exact = old.From, old.Exact && old.To == edit.Hash(now)
 	}
 	return nil
 }

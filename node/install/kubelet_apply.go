@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-registry/berth/node/install/edit"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
@@ -205,7 +206,7 @@ func (in *Installer) revertKubelet(ctx context.Context, before journal, w kubele
 // revertFile puts one file back as it was before this run.
 func (in *Installer) revertFile(ctx context.Context, f *wanted) error {
 	now, err := in.host.Root.ReadFile(f.path)
-	if err == nil && Hash(now) == Hash(f.before) {
+	if err == nil && edit.Hash(now) == edit.Hash(f.before) {
 		return nil // it was not written
 	}
 	if f.before != nil && f.comment != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/textdiff"
+	"github.com/berth-registry/berth/node/install/hide"
 )
 
 // Write prints a plan: what was found, each file as a diff, each restart. Values in foreign files
@@ -68,7 +69,7 @@ func (c Change) diff() string {
 		if strings.Contains(before+after, `"""`) || strings.Contains(before+after, "'''") {
 			context = 0 // a line may be the inside of a value
 		}
-		before, after = Text(before), Text(after)
+		before, after = hide.Text(before), hide.Text(after)
 	} else {
 		before, after = withoutComments(before), withoutComments(after)
 	}
@@ -82,7 +83,7 @@ func withoutComments(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		if command, ok := strings.CutPrefix(line, "ExecStart="); ok && strings.TrimSpace(command) != "" {
-			line = "ExecStart=" + Command(command) + "\n"
+			line = "ExecStart=" + hide.Command(command) + "\n"
 		}
 		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
 			out.WriteString(line)

@@ -1,4 +1,9 @@
-package install
+// Package edit holds the changes that berth install makes in foreign files, and takes back: keys of
+// containerd's config.toml, the entry in kubelet's CredentialProviderConfig, and the image store in
+// Docker's daemon.json. All are functions of bytes: every byte that is not Berth's stays.
+//
+// Start reading at [Edit.Undo].
+package edit
 
 import (
 	"crypto/sha256"

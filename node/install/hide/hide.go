@@ -1,4 +1,7 @@
-package install
+// Package hide replaces what may be a secret in the text of a foreign file, before it is shown.
+//
+// Start reading at [Text].
+package hide
 
 import (
 	"regexp"

@@ -1,4 +1,7 @@
-package install
+// Package systemd asks the systemd of a node to restart services, over D-Bus.
+//
+// Start reading at [DialSystemd].
+package systemd
 
 import (
 	"context"
@@ -15,16 +18,6 @@ import (
 
 	"github.com/berth-registry/berth/internal/nodefs"
 )
-
-// Services restarts the services of a node.
-type Services interface {
-	// Reload reloads the unit files.
-	Reload(ctx context.Context) error
-	// Restart restarts a service, and returns when the restart is done.
-	Restart(ctx context.Context, unit string) error
-	// State returns the state of a service. An unknown service is not active.
-	State(ctx context.Context, unit string) (State, error)
-}
 
 // State is the state of a service.
 type State struct {
