@@ -111,12 +111,12 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 			}
 		},
 	}
-	services, err := systemd.DialSystemd(ctx, root)
+	services, err := systemd.Dial(ctx, root)
 	switch {
 	case err == nil:
 		defer services.Close()
 		o.Services = services
-	case !errors.Is(err, systemd.ErrNoSystemd):
+	case !errors.Is(err, systemd.ErrNotRunning):
 		return err
 	}
 	in, err := install.New(i.host(root), o)

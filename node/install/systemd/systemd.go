@@ -1,6 +1,6 @@
 // Package systemd asks the systemd of a node to restart services, over D-Bus.
 //
-// Start reading at [DialSystemd].
+// Start reading at [Dial].
 package systemd
 
 import (
@@ -31,18 +31,18 @@ type State struct {
 // start.
 const jobTimeout = 3 * time.Minute
 
-// Systemd is the systemd of a node, over D-Bus.
-type Systemd struct{ conn *systemd.Conn }
+// Conn is the systemd of a node, over D-Bus.
+type Conn struct{ conn *systemd.Conn }
 
-// ErrNoSystemd is returned by [DialSystemd] if no systemd runs.
-var ErrNoSystemd = errors.New("no systemd runs here")
+// ErrNotRunning is returned by [Dial] if no systemd runs.
+var ErrNotRunning = errors.New("no systemd runs here")
 
-// DialSystemd connects to the systemd whose sockets are below the root: its private one, or the
+// Dial connects to the systemd whose sockets are below the root: its private one, or the
 // system bus. The connection ends with ctx.
-func DialSystemd(ctx context.Context, root *nodefs.Root) (*Systemd, error) {
+func Dial(ctx context.Context, root *nodefs.Root) (*Conn, error) {
 	// The check of sd_booted(3).
 	if _, err := root.Lstat("/run/systemd/system"); err != nil {
-		return nil, ErrNoSystemd
+		return nil, ErrNotRunning
 	}
 	var errs []error
 	for _, socket := range []struct {
@@ -58,12 +58,12 @@ func DialSystemd(ctx context.Context, root *nodefs.Root) (*Systemd, error) {
 		}
 		conn, err := systemd.NewConnection(func() (*dbus.Conn, error) { return dial(ctx, file, socket.bus) })
 		if err == nil {
-			return &Systemd{conn}, nil
+			return &Conn{conn}, nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", file, err))
 	}
 	if len(errs) == 0 {
-		return nil, ErrNoSystemd
+		return nil, ErrNotRunning
 	}
 	return nil, errors.Join(errs...)
 }
@@ -84,13 +84,13 @@ func dial(ctx context.Context, socket string, bus bool) (*dbus.Conn, error) {
 }
 
 // Close ends the connection.
-func (s *Systemd) Close() error {
+func (s *Conn) Close() error {
 	s.conn.Close()
 	return nil
 }
 
 // Reload makes systemd reload its unit files.
-func (s *Systemd) Reload(ctx context.Context) error {
+func (s *Conn) Reload(ctx context.Context) error {
 	if err := s.conn.ReloadContext(ctx); err != nil {
 		return fmt.Errorf("systemd: reload: %w", err)
 	}
@@ -98,7 +98,7 @@ func (s *Systemd) Reload(ctx context.Context) error {
 }
 
 // Restart restarts a service and waits for the job, for at most three minutes.
-func (s *Systemd) Restart(ctx context.Context, unit string) error {
+func (s *Conn) Restart(ctx context.Context, unit string) error {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
 	// systemd does not start a service that failed several times in a row before it is reset. The
@@ -120,7 +120,7 @@ func (s *Systemd) Restart(ctx context.Context, unit string) error {
 }
 
 // State returns the state of a service.
-func (s *Systemd) State(ctx context.Context, unit string) (State, error) {
+func (s *Conn) State(ctx context.Context, unit string) (State, error) {
 	all, err := s.conn.GetUnitPropertiesContext(ctx, unit)
 	if err != nil {
 		return State{}, fmt.Errorf("systemd: state of %s: %w", unit, err)
