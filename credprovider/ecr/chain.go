@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/sleep"
 )
 
 // Client asks AWS with the credentials of one source. Package client has the real one. Errors are of
@@ -172,7 +173,7 @@ func (f *fetch) ask(ctx context.Context, i int) (Token, error) {
 		return token, err
 	}
 	f.retries--
-	if !sleep(ctx, wait) {
+	if !sleep.For(ctx, wait) {
 		return token, err
 	}
 	return f.once(ctx, i)
@@ -195,7 +196,7 @@ func pause(err error) (time.Duration, bool) {
 // asked. The error is a *ChainError.
 func (c *Chain) RoleToken(ctx context.Context, r Registry, roleARN string, identity redact.Secret) (Token, error) {
 	token, err := c.client.RoleToken(ctx, r, roleARN, identity)
-	if wait, again := pause(err); again && sleep(ctx, wait) {
+	if wait, again := pause(err); again && sleep.For(ctx, wait) {
 		token, err = c.client.RoleToken(ctx, r, roleARN, identity)
 	}
 	if err != nil {
@@ -239,15 +240,4 @@ func askedDelay(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/sleep"
 )
 
 // The limits of retries.
@@ -141,7 +142,7 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 		pause := rand.N(bound) + bound/4
 		bound = min(2*bound, pauseMax)
 		r.log.DebugContext(ctx, "trying again", "what", what, "error", err, "pause", pause)
-		if !sleep(ctx, pause) {
+		if !sleep.For(ctx, pause) {
 			return err
 		}
 	}
@@ -167,7 +168,7 @@ func (g *rateLimiter) wait(ctx context.Context) error {
 		if wait <= 0 {
 			return nil
 		}
-		if !sleep(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return ctx.Err()
 		}
 	}
@@ -223,16 +224,4 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	return max(at.Sub(now), 0), true
-}
-
-// sleep reports false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

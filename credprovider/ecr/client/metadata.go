@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/ec2"
+	"github.com/berth-registry/berth/internal/sleep"
 )
 
 // The instance metadata service, version 2 only: every GET carries a session token from a PUT.
@@ -104,7 +105,7 @@ func (m *metadata) session(ctx context.Context, patient bool) (string, error) {
 			return "", m.explain(err)
 		}
 		wait = m.times.later
-		if !sleep(ctx, 200*time.Millisecond) {
+		if !sleep.For(ctx, 200*time.Millisecond) {
 			return "", m.explain(err)
 		}
 	}
@@ -230,15 +231,4 @@ func (m *metadata) do(req *http.Request) (int, []byte, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, body, err
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
