@@ -26,8 +26,8 @@ func perHour(interval time.Duration) float64 {
 	return float64(time.Hour) / (float64(interval) * (shortest + longest) / 2)
 }
 
-// health is the state of one registry.
-type health struct {
+// availability is whether one registry answers, and since when.
+type availability struct {
 	up    bool
 	known bool // enough probes were made to decide
 	since time.Time
@@ -36,10 +36,10 @@ type health struct {
 	failures, successes int // in a row
 }
 
-func newHealth(now time.Time) health { return health{up: true, alive: now} }
+func newAvailability(now time.Time) availability { return availability{up: true, alive: now} }
 
 // observe records a probe that ended at now, and reports whether up or known changed.
-func (h *health) observe(ok bool, now time.Time, s Settings) bool {
+func (h *availability) observe(ok bool, now time.Time, s Settings) bool {
 	before := *h
 	if ok {
 		h.successes++
@@ -65,7 +65,7 @@ func (h *health) observe(ok bool, now time.Time, s Settings) bool {
 // timeLimit is the time limit of a probe that starts at now: the timeout, but a probe whose failure
 // would turn the registry down must end within failures × interval + grace - writeReserve after the
 // last answer. The limit is never below grace, so timeouts up to grace are never cut.
-func (h *health) timeLimit(now time.Time, s Settings) time.Duration {
+func (h *availability) timeLimit(now time.Time, s Settings) time.Duration {
 	if !h.up || h.failures < s.Failures-1 {
 		return s.Timeout
 	}

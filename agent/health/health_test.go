@@ -19,7 +19,7 @@ func TestHysteresis(t *testing.T) {
 		{"again", "---++---", "??DDUUUD"},
 	} {
 		now := time.Unix(0, 0)
-		h := newHealth(now)
+		h := newAvailability(now)
 		for i, p := range c.probes {
 			now = now.Add(time.Second)
 			before := h
@@ -55,7 +55,7 @@ func TestTimeLimit(t *testing.T) {
 		{"two seconds are never cut", s, 1, false, 31 * time.Second, 2 * time.Second},
 		{"nothing to decide when down", slow, 5, true, time.Hour, 15 * time.Second},
 	} {
-		h := health{up: !c.down, known: true, alive: start, failures: c.failures}
+		h := availability{up: !c.down, known: true, alive: start, failures: c.failures}
 		if got := h.timeLimit(start.Add(c.after), c.s); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}

@@ -30,6 +30,6 @@ func (p *Prober) savedState(u hostsconf.URL, now time.Time) (SavedState, bool) {
 }
 
 // health is the health that a target starts with.
-func (saved SavedState) health(now time.Time) health {
-	return health{known: true, since: saved.Since, alive: now}
+func (saved SavedState) health(now time.Time) availability {
+	return availability{known: true, since: saved.Since, alive: now}
 }

@@ -19,7 +19,7 @@ type target struct {
 	wake chan struct{} // the schedule may have changed
 
 	endpoints []Endpoint
-	health    health
+	health    availability
 	last      result
 	start     time.Time // of the last probe
 	fraction  float64   // random, of the pause that follows
@@ -33,7 +33,7 @@ type target struct {
 
 func newTarget(key targetKey, tls hostsconf.TLS, now time.Time) *target {
 	return &target{
-		key: key, tls: tls, wake: make(chan struct{}, 1), health: newHealth(now),
+		key: key, tls: tls, wake: make(chan struct{}, 1), health: newAvailability(now),
 		failed: map[Reason]uint64{},
 	}
 }
@@ -63,7 +63,7 @@ func (t *target) stop() {
 
 // reset resets the state. Totals stay: they only grow.
 func (t *target) reset(now time.Time) {
-	t.health, t.last, t.start = newHealth(now), result{}, time.Time{}
+	t.health, t.last, t.start = newAvailability(now), result{}, time.Time{}
 }
 
 // watch probes t until ctx is done.
@@ -148,7 +148,7 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	return due
 }
 
-func (p *Prober) report(ctx context.Context, registry string, h health, r result) {
+func (p *Prober) report(ctx context.Context, registry string, h availability, r result) {
 	if h.up {
 		p.log.InfoContext(ctx, "registry answers", slog.String("url", registry),
 			slog.Int("status", r.status), slog.Duration("took", r.took))

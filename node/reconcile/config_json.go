@@ -17,7 +17,7 @@ import (
 	"github.com/berth-registry/berth/internal/kubeletauths"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/nodefs"
-	nodes "github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 )
 
@@ -62,7 +62,7 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 		p.Path = own.Path
 	}
 	var wanted []managedfile.File
-	var foreign []nodes.ForeignLogins
+	var foreign []node.ForeignLogins
 	if cfg.Kubelet.ConfigJSON {
 		p.chooseLogins(cfg, &credprovider.Provider{Rules: rules, Resolve: n.Root.Resolve})
 		places := states.kubelet
@@ -118,7 +118,7 @@ func (n *Node) configJSON(cfg *config.Config, states States, rules credprovider.
 }
 
 // atFirstPlace returns the foreign file at the path of p, which kubelet reads before all others.
-func (n *Node) atFirstPlace(p *ConfigJSONPlan) ([]nodes.ForeignLogins, error) {
+func (n *Node) atFirstPlace(p *ConfigJSONPlan) ([]node.ForeignLogins, error) {
 	files, err := p.files()
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (n *Node) atFirstPlace(p *ConfigJSONPlan) ([]nodes.ForeignLogins, error) {
 	snapshot, err := n.Store.Observe(configJSONScope, files)
 	for _, o := range snapshot.Files {
 		if o.Path == p.Path && o.Owner == managedfile.Foreign && o.Kind != nodefs.None {
-			return []nodes.ForeignLogins{{Path: o.Path, Why: "not written by berth"}}, err
+			return []node.ForeignLogins{{Path: o.Path, Why: "not written by berth"}}, err
 		}
 	}
 	return nil, err
@@ -288,7 +288,7 @@ func (n *Node) removeConfigJSON(ctx context.Context, result *Result) error {
 func (s States) ConfigJSONFiles() []string { return s.kubelet.Places }
 
 // ConfigJSON returns the plan for kubelet's config.json on the node of h. Nothing is written.
-func ConfigJSON(ctx context.Context, h nodes.Host, cfg *config.Config) (ConfigJSONPlan, error) {
+func ConfigJSON(ctx context.Context, h node.Host, cfg *config.Config) (ConfigJSONPlan, error) {
 	store, err := managedfile.Open(h.Root, StateDir)
 	if err != nil {
 		return ConfigJSONPlan{}, err
@@ -325,7 +325,7 @@ func (n *Node) ConfigJSONLogin(image string) (login kubeletauths.Login, file str
 	if file, err = n.ConfigJSONFile(); err != nil || file == "" {
 		return login, "", err
 	}
-	for _, l := range nodes.ReadKubeletLogins(n.Root, file) {
+	for _, l := range node.ReadKubeletLogins(n.Root, file) {
 		if l.Host == dockerhub.Canonical(img.Registry) {
 			return l, file, nil
 		}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/nodefs"
-	nodes "github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
@@ -67,7 +67,7 @@ func (n kubeletNode) logins() string {
 	n.Helper()
 	m := open(n.T, n.root)
 	var all []string
-	for _, l := range nodes.ReadKubeletLogins(m.Root, nodetest.KubeletFile) {
+	for _, l := range node.ReadKubeletLogins(m.Root, nodetest.KubeletFile) {
 		all = append(all, l.Host+"="+l.Username+":"+l.Password.Reveal())
 	}
 	return strings.Join(all, " ")

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
-	nodes "github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 )
 
@@ -21,14 +21,14 @@ const dockerEvery = 15 * time.Second
 
 // dockerCache is the last inspection.
 type dockerCache struct {
-	engine  nodes.Docker
+	engine  node.Docker
 	found   bool
 	at      time.Time
 	changed time.Time // when daemon.json was changed
 }
 
 // DockerEngine returns the node's Docker Engine. found is false if there is no trace of one.
-func (n *Node) DockerEngine(ctx context.Context) (engine nodes.Docker, found bool, err error) {
+func (n *Node) DockerEngine(ctx context.Context) (engine node.Docker, found bool, err error) {
 	c := &n.docker
 	changed := time.Time{}
 	if info, err := n.Root.Lstat(c.engine.ConfigPath); c.engine.ConfigPath != "" && err == nil {
@@ -37,7 +37,7 @@ func (n *Node) DockerEngine(ctx context.Context) (engine nodes.Docker, found boo
 	if !c.at.IsZero() && time.Since(c.at) < dockerEvery && changed.Equal(c.changed) {
 		return c.engine, c.found, nil
 	}
-	engine, found, err = nodes.DiscoverDocker(ctx, n.Host)
+	engine, found, err = node.DiscoverDocker(ctx, n.Host)
 	if err != nil {
 		return engine, found, err
 	}
@@ -55,7 +55,7 @@ type dockerInputs struct {
 	begun bool
 	// shared is true if the directory is that of containerd too.
 	shared   bool
-	engine   nodes.Docker
+	engine   node.Docker
 	found    bool
 	settings desired.Docker
 	foreign  hostsconf.Foreign
@@ -88,15 +88,15 @@ func (n *Node) dockerInputs(ctx context.Context, cfg *config.Config) (in dockerI
 	engine, found, unseen := n.DockerEngine(ctx)
 	if unseen != nil {
 		// As for a Docker that does not answer.
-		engine, found = nodes.Docker{StoreFrom: unseen.Error(), Unsettled: unseen.Error()}, false
+		engine, found = node.Docker{StoreFrom: unseen.Error(), Unsettled: unseen.Error()}, false
 	}
 	in.engine, in.found = engine, found
 	reads, why := engine.Reads()
-	in.on = cfg.Docker.Mode == config.DockerOn || reads == nodes.Reads && found || reads == nodes.CannotTell && in.begun
+	in.on = cfg.Docker.Mode == config.DockerOn || reads == node.Reads && found || reads == node.CannotTell && in.begun
 	switch {
 	case !found && cfg.Docker.Mode == config.DockerOn:
 		in.notice = "no Docker Engine is seen on this node; the files are written because docker.mode is on"
-	case found && in.on && reads == nodes.DoesNot:
+	case found && in.on && reads == node.DoesNot:
 		in.notice = "the files have no effect: " + why
 	case found && !in.on:
 		in.notice = "nothing is written for Docker: " + why
@@ -130,7 +130,7 @@ func (n *Node) owner(dir string) (uid uint32, ok bool) {
 
 // DockerEngine returns the node's Docker Engine, and whether hosts.toml files are written for it.
 // found is false if none is seen, or docker.mode is off.
-func (s States) DockerEngine() (engine nodes.Docker, found, written bool) {
+func (s States) DockerEngine() (engine node.Docker, found, written bool) {
 	return s.docker.engine, s.docker.found, s.docker.on
 }
 

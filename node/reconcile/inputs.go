@@ -7,26 +7,26 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/nodefs"
-	nodes "github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/probestate"
 )
 
 // hostOf is the node below a root, with its processes if its /proc is below the root too.
-func hostOf(root *nodefs.Root) nodes.Host {
+func hostOf(root *nodefs.Root) node.Host {
 	if root.Path("/") == "/" {
-		return nodes.This(root)
+		return node.This(root)
 	}
-	h := nodes.Host{Root: root}
+	h := node.Host{Root: root}
 	proc := root.Path("/proc")
 	if _, err := os.Stat(proc + "/1/stat"); err == nil {
-		h.Proc, h.Version = proc, nodes.AskVersion
+		h.Proc, h.Version = proc, node.AskVersion
 	}
 	return h
 }
 
 // SetProc sets the path of the node's /proc, as this process can open it.
-func (n *Node) SetProc(proc string) { n.Host.Proc, n.Host.Version = proc, nodes.AskVersion }
+func (n *Node) SetProc(proc string) { n.Host.Proc, n.Host.Version = proc, node.AskVersion }
 
 // Readers returns the programs that read the node's hosts.toml files.
 func (n *Node) Readers(ctx context.Context) desired.Readers {
@@ -37,7 +37,7 @@ func (n *Node) Readers(ctx context.Context) desired.Readers {
 type Inputs struct {
 	desired.Inputs // for containerd's directory
 	docker         dockerInputs
-	kubelet        nodes.KubeletLogins // what kubelet reads; zero if nothing is written there
+	kubelet        node.KubeletLogins // what kubelet reads; zero if nothing is written there
 }
 
 // States are the desired states of a node's directories.
@@ -46,7 +46,7 @@ type States struct {
 	// Docker is nil if nothing is written for Docker.
 	Docker  *desired.State
 	docker  dockerInputs
-	kubelet nodes.KubeletLogins
+	kubelet node.KubeletLogins
 }
 
 // Inputs returns what the desired states depend on, except for tokens and health. facts are what
@@ -58,7 +58,7 @@ func (n *Node) Inputs(ctx context.Context, cfg *config.Config, facts []probestat
 	}
 	in := Inputs{Inputs: desired.Inputs{Readers: n.Readers(ctx), Learned: facts, Foreign: foreign}}
 	if cfg.Kubelet.ConfigJSON {
-		in.kubelet = nodes.FindKubeletLogins(n.Host)
+		in.kubelet = node.FindKubeletLogins(n.Host)
 	}
 	if in.docker, err = n.dockerInputs(ctx, cfg); err != nil {
 		return Inputs{}, err
@@ -84,7 +84,7 @@ func (in Inputs) Compute(cfg *config.Config) States {
 
 // Inspect returns what [desired.KubeletImages] needs besides the config, on the node of h. A
 // learned.json that cannot be read counts as missing.
-func Inspect(ctx context.Context, h nodes.Host) desired.Inputs {
+func Inspect(ctx context.Context, h node.Host) desired.Inputs {
 	m := &Node{Root: h.Root, Host: h}
 	l, _ := m.Learned()
 	return desired.Inputs{Readers: m.Readers(ctx), Learned: l.Facts}

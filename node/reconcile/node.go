@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
-	nodes "github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node"
 )
 
 // Paths on a node, below the root.
@@ -37,8 +37,8 @@ type Node struct {
 	// nil: none is asked.
 	ProbeLogins LoginProber
 
-	Host    nodes.Host // the same node, to find its containerd
-	running nodes.Running
+	Host    node.Host // the same node, to find its containerd
+	running node.Running
 	docker  dockerCache
 }
 
