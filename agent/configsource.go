@@ -45,7 +45,7 @@ type configReading struct {
 
 // read reads the config and the files that it names.
 func (s *configSource) read() configReading {
-	file, err := s.node.ReadConfig(s.path)
+	file, err := config.ReadOnNode(s.node.Root, s.path)
 	var r configReading
 	if err == nil {
 		r.cfg, r.warnings, err = file.Parse()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
@@ -16,7 +17,7 @@ func (n *node) waitForEmptyPlan() *reconcile.Node {
 	n.Helper()
 	other := openNode(n.T, n.root)
 	n.eventually("plan sees no difference", func() bool {
-		file, err := other.ReadConfig(n.config)
+		file, err := config.ReadOnNode(other.Root, n.config)
 		if err != nil {
 			n.Fatal(err)
 		}

@@ -20,6 +20,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/berth-registry/berth/config/syntax"
+	"github.com/berth-registry/berth/internal/nodefs"
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // Load reads the RegistryConfig at path and the files that it names. Relative paths start at the
@@ -69,6 +71,29 @@ func ReadAs(path, name string) (File, error) {
 		return File{}, Errors{{File: name, Message: message, Err: err}}
 	}
 	return File{Path: name, Text: data, mode: mode}, nil
+}
+
+// DefaultPath is the place of a node's RegistryConfig.
+const DefaultPath = "/etc/berth/config.yaml"
+
+// ReadOnNode reads the config at path, as this process sees it, or, if path is "", the one at
+// [DefaultPath] below the root: symlinks there are resolved as on the node, so that none leads
+// out of the root. The error is a [Errors].
+func ReadOnNode(root *nodefs.Root, path string) (File, error) {
+	if path != "" {
+		return Read(path)
+	}
+	name := root.Path(DefaultPath)
+	target, err := root.Resolve(DefaultPath)
+	if err != nil {
+		return File{}, Errors{{File: name, Message: plainfile.WithoutPath(err).Error(), Err: err}}
+	}
+	file, err := ReadAs(target, name)
+	var errs Errors
+	if target != name && errors.As(err, &errs) {
+		errs[0].Message = "leads to " + target + ": " + errs[0].Message
+	}
+	return file, err
 }
 
 // Parse is the second half of [Load]: it decodes and validates the text.

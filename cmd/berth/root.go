@@ -123,7 +123,7 @@ func (o *options) open(stderr io.Writer) (*reconcile.Node, *config.Config, error
 // readConfig reads the config that --config names, or that of the node. If that file is missing,
 // the error is a *noConfigError.
 func (o *options) readConfig(root *nodefs.Root) (*config.Config, []config.Warning, error) {
-	file, err := reconcile.ReadConfig(root, o.config)
+	file, err := config.ReadOnNode(root, o.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &noConfigError{err}
 	}

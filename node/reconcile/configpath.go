@@ -1,33 +1,6 @@
 package reconcile
 
-import (
-	"errors"
-	"path/filepath"
-
-	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/internal/nodefs"
-	"github.com/berth-registry/berth/internal/plainfile"
-)
-
-// ReadConfig reads the config at path, as this process sees it, or, if path is "", the one at
-// [ConfigFile] below the root: symlinks there are resolved as on the node, so that none leads
-// out of the root. The error is a [config.Errors].
-func ReadConfig(root *nodefs.Root, path string) (config.File, error) {
-	if path != "" {
-		return config.Read(path)
-	}
-	name := root.Path(ConfigFile)
-	target, err := root.Resolve(ConfigFile)
-	if err != nil {
-		return config.File{}, config.Errors{{File: name, Message: plainfile.WithoutPath(err).Error(), Err: err}}
-	}
-	file, err := config.ReadAs(target, name)
-	var errs config.Errors
-	if target != name && errors.As(err, &errs) {
-		errs[0].Message = "leads to " + target + ": " + errs[0].Message
-	}
-	return file, err
-}
+import "path/filepath"
 
 // ConfigName is the path of the config in messages.
 func (n *Node) ConfigName(path string) string {

@@ -27,17 +27,17 @@ func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	place := root.Path(ConfigFile)
-	_, err = ReadConfig(root, "")
+	_, err = config.ReadOnNode(root, "")
 	if !errors.Is(err, fs.ErrNotExist) || err.Error() != place+": no such file or directory" {
 		t.Errorf("absent: %v", err)
 	}
 	for _, target := range []string{outside, "../../../../../../../../../../.." + outside} {
 		nodetest.Symlink(t, target, place)
-		if file, err := ReadConfig(root, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), place+": leads to "+root.Path(outside)) {
+		if file, err := config.ReadOnNode(root, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), place+": leads to "+root.Path(outside)) {
 			t.Errorf("%s: %s, %v", target, file.Text, err)
 		}
 	}
-	if file, err := ReadConfig(root, outside); err != nil || string(file.Text) != nodetest.Head || file.Path != outside {
+	if file, err := config.ReadOnNode(root, outside); err != nil || string(file.Text) != nodetest.Head || file.Path != outside {
 		t.Errorf("named: %+v, %v", file, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(root.Path(outside)), 0o755); err != nil {
@@ -46,7 +46,7 @@ func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	if err := os.WriteFile(root.Path(outside), []byte(nodetest.Head+"# inside\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if file, err := ReadConfig(root, ""); err != nil || string(file.Text) != nodetest.Head+"# inside\n" || file.Path != place {
+	if file, err := config.ReadOnNode(root, ""); err != nil || string(file.Text) != nodetest.Head+"# inside\n" || file.Path != place {
 		t.Errorf("below the root: %+v, %v", file, err)
 	}
 }

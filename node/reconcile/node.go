@@ -17,7 +17,7 @@ import (
 
 // Paths on a node, below the root.
 const (
-	ConfigFile    = "/etc/berth/config.yaml"
+	ConfigFile    = config.DefaultPath
 	StateDir      = record.DefaultStateDir
 	lockFile      = "/run/berth/lock"
 	AgentLockFile = "/run/berth/agent.lock"
@@ -58,10 +58,6 @@ func Open(root string) (*Node, error) {
 
 // Close releases the root.
 func (n *Node) Close() error { return n.Root.Close() }
-
-// ReadConfig reads the config at path, as this process sees it, or, if path is "", the node's
-// own: see the function [ReadConfig].
-func (n *Node) ReadConfig(path string) (config.File, error) { return ReadConfig(n.Root, path) }
 
 // tree gives access to a directory of hosts.toml files: that of containerd, or that of Docker.
 func (n *Node) tree(cfg *config.Config, scope, certsDir string) *hostsconf.Tree {
