@@ -136,9 +136,9 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 
 .PHONY: matrix
-matrix: build ## As root: foreign hosts.toml files and token servers with seven releases of containerd, 500 nodes with Docker; docs/matrix.md
+matrix: build ## As root: foreign hosts.toml files, logins and token servers with seven releases of containerd, 500 nodes with Docker; docs/matrix.md
 	cd test/e2e && go run ./cmd/matrix
-	cd test/e2e && BERTH_RELEASES=all BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 60m -v -run '^TestTokenServers$$' .
+	cd test/e2e && BERTH_RELEASES=all BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 60m -v -run '^(TestTokenServers|TestLoginForms|TestCredentialHelper)$$' .
 	test/docker/parts.sh
 	BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -tags e2e -count=1 -timeout 60m -v ./test/docker -run '^TestLeaks$$' -args -nodes 500
 

@@ -208,7 +208,7 @@ func (n *node) onlyThePod(t *testing.T) {
 func TestPodRoleHandsOver(t *testing.T) {
 	n := podNode(t)
 	handed := errors.New("handed over")
-	n.HandOver = func(lock *os.File) error {
+	n.HandOver = func(lock Locks) error {
 		if lock != nil {
 			t.Error("with a lock")
 		}

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 const lockVar = "BERTH_TEST_HOLD_LOCK"
 
 func holdLock(dir string) {
-	lock, err := tryLock(dir, "ecr_us-east-1.lock")
+	lock, err := tryLocks(dir, scope{"ecr", "us-east-1"}, []string{"profile"})
 	if err != nil || lock == nil {
 		os.Exit(1)
 	}

@@ -59,8 +59,6 @@ func (s scope) fileName(identity string) string {
 	return s.service + "_" + identity + "_" + s.region + ".json"
 }
 
-func (s scope) lockName() string { return s.service + "_" + s.region + ".lock" }
-
 // errUnusableFile marks a token file that must be set aside.
 var errUnusableFile = errors.New("unusable token file")
 

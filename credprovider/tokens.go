@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
+	"slices"
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -35,8 +35,9 @@ const (
 // none, from AWS. It may be used by several goroutines.
 //
 // There is one file for each service, identity and region. It holds a token, or the reason why
-// there is none, or both. A process that finds no usable token takes the lock of the service and
-// region, so that only one process at a time asks AWS.
+// there is none, or both. A process that finds no usable token takes the locks of the identities
+// that it may ask for, so that only one process at a time asks AWS for a token of an identity and
+// region.
 type Tokens struct {
 	Dir   string
 	Chain *ecr.Chain
@@ -47,11 +48,11 @@ type Tokens struct {
 	Log    *slog.Logger     // nil: nothing is logged
 
 	// HandOver, unless nil, is called when AWS has to be asked, and returns only if it fails: it
-	// starts another program in place of this one, for the same request. lock is the open file with
-	// the lock that this process holds, nil without one.
-	HandOver func(lock *os.File) error
-	// Lock is the open file that was handed over, nil without one.
-	Lock *os.File
+	// starts another program in place of this one, for the same request. locks are those that this
+	// process holds, nil without any.
+	HandOver func(locks Locks) error
+	// Locks are those that were handed over, nil without any.
+	Locks Locks
 }
 
 // Token is an ECR token and its origin.
@@ -135,24 +136,24 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 	}
 	pause := 10 * time.Millisecond
 	for {
-		lock, err := t.lock(scopeOf(r))
+		identities := t.identities(r)
+		locks, err := t.lock(scopeOf(r), identities)
 		if err != nil {
 			return t.withoutFiles(ctx, req, err)
 		}
 		v := t.view(r)
 		if token, err, ok := settled(v); ok {
-			if lock != nil {
-				lock.Close()
-			}
+			locks.Close()
 			return token, err
 		}
-		if lock != nil {
-			defer lock.Close()
+		if locks != nil && slices.Equal(v.identities(), identities) {
+			defer locks.Close()
 			if t.HandOver != nil {
-				return Token{}, t.HandOver(lock)
+				return Token{}, t.HandOver(locks)
 			}
 			return t.fetch(ctx, v, req)
 		}
+		locks.Close()
 		// Longer and longer pauses: many processes may wait.
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		pause = min(pause*3/2, 200*time.Millisecond)
@@ -165,7 +166,7 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 	}
 }
 
-// fetch asks AWS and stores the result. The caller holds the lock.
+// fetch asks AWS and stores the result. The caller holds the locks.
 func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
@@ -182,38 +183,37 @@ func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, err
 	return v.named(res.Token, res.Identity), nil
 }
 
-// lock takes the lock of a scope, nil if another process has it.
-func (t *Tokens) lock(s scope) (*os.File, error) {
-	if f := t.Lock; f != nil {
-		t.Lock = nil
-		if lock := adopt(f, t.Dir, s.lockName()); lock != nil {
-			return lock, nil
+// lock takes the locks of a scope and of identities, nil if another process has one of them.
+func (t *Tokens) lock(s scope, identities []string) (Locks, error) {
+	if handed := t.Locks; handed != nil {
+		t.Locks = nil
+		if handed.are(t.Dir, s, identities) {
+			return handed, nil
 		}
-		if err := f.Close(); err != nil {
-			return nil, err
-		}
+		handed.Close()
 	}
-	return tryLock(t.Dir, s.lockName())
+	return tryLocks(t.Dir, s, identities)
 }
 
 // fetchBetter looks for a better token than the one in use: from the sources before its source,
 // when it is time to ask them again, or from its own source, when that is another identity by now.
 // Only one process does so at a time. The token in use is the answer unless it is another identity's.
 func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) (Token, error) {
-	lock, err := t.lock(v.scope)
-	if err != nil || lock == nil {
+	identities := t.identities(r)
+	locks, err := t.lock(v.scope, identities)
+	if err != nil || locks == nil {
 		return v.token(v.serving), nil
 	}
-	defer lock.Close()
+	defer locks.Close()
 	old := v
 	switch v = t.view(r); {
-	case v.serving < 0: // it just became unusable
+	case v.serving < 0, !slices.Equal(v.identities(), identities): // it just became unusable, or changes
 		return old.token(old.serving), nil
 	case !v.due: // another process has asked
 		return v.token(v.serving), nil
 	}
 	if t.HandOver != nil {
-		if err := t.HandOver(lock); !v.changed(v.serving) {
+		if err := t.HandOver(locks); !v.changed(v.serving) {
 			t.log().WarnContext(ctx, "no better source was asked", "error", err)
 			return v.token(v.serving), nil
 		} else {

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
+	"github.com/berth-registry/berth/internal/filelock"
+	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -350,7 +353,8 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	if err := ensureDir(n.Dir); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := tryLock(n.Dir, "ecr_us-east-1.lock")
+	// An earlier version holds the lock of the region.
+	lock, err := tryLock(n.Dir, "ecr_us-east-1.lock", filelock.Exclusive)
 	if err != nil || lock == nil {
 		t.Fatal(err)
 	}
@@ -360,6 +364,68 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	if _, err := n.Get(ctx, registry(t, usEast)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
+	if calls := n.Count(fakeaws.ECR, ""); calls != 0 {
+		t.Errorf("%d calls beside the earlier version", calls)
+	}
+}
+
+// TestAnotherIdentityHangs: while AWS does not answer one identity, another one of the same region
+// gets its token, and who may ask for both waits.
+func TestAnotherIdentityHangs(t *testing.T) {
+	n := newNode(t)
+	source := func(k fakeaws.Key) ecr.Source {
+		return ecr.Source{Static: &ecr.StaticKeys{AccessKeyID: redact.New(k.ID), SecretAccessKey: redact.New(k.Secret), SessionToken: redact.New(k.Session)}}
+	}
+	chain := func(sources ...ecr.Source) *ecr.Chain {
+		env := func(name string) string {
+			return map[string]string{"AWS_ENDPOINT_URL_ECR": n.APIURL(), "AWS_ENDPOINT_URL_STS": n.APIURL()}[name]
+		}
+		return ecr.NewChain(ecr.Options{Sources: sources, Getenv: env, Client: client.New(client.Options{Getenv: env, Now: n.clock}), Now: n.clock})
+	}
+	get := func(ctx context.Context, c *ecr.Chain) (Token, error) {
+		return (&Tokens{Dir: n.Dir, Chain: c, Now: n.clock}).Get(ctx, registry(t, usEast))
+	}
+	n.Inject(fakeaws.Fault{Point: fakeaws.ECR, KeyID: profileKey.ID, Hang: true})
+	hanging, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := get(hanging, chain(source(profileKey)))
+		ended <- err
+	}()
+	for n.Count(fakeaws.ECR, profileKey.ID) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := get(t.Context(), chain(source(staticKey))); err != nil {
+		t.Errorf("while another identity waits for AWS: %v", err)
+	}
+	if err := os.Remove(n.file(identityOf(t, chain(source(staticKey))))); err != nil {
+		t.Fatal(err)
+	}
+	brief, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := get(brief, chain(source(staticKey), source(profileKey))); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("who may ask for both: %v", err)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the first did not hang: %v", err)
+	default:
+		stop()
+		<-ended
+	}
+	if own, other := n.Count(fakeaws.ECR, staticKey.ID), n.Count(fakeaws.ECR, profileKey.ID); own != 1 || other != 1 {
+		t.Errorf("%d and %d calls", own, other)
+	}
+}
+
+func identityOf(t *testing.T, c *ecr.Chain) string {
+	t.Helper()
+	id := c.Identity(0)
+	if id.Err != nil {
+		t.Fatal(id.Err)
+	}
+	return id.Name
 }
 
 func TestRenew(t *testing.T) {

@@ -1,6 +1,7 @@
 package credprovider
 
 import (
+	"slices"
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -73,6 +74,27 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 		v.failure = failed
 	}
 	return v
+}
+
+// identities returns the identities whose tokens may be fetched for r, sorted, each once.
+func (t *Tokens) identities(r ecr.Registry) []string {
+	var v view
+	chain := t.chain(r)
+	for i := range chain.Len() {
+		v.ids = append(v.ids, chain.Identity(i))
+	}
+	return v.identities()
+}
+
+func (v view) identities() []string {
+	var names []string
+	for _, id := range v.ids {
+		if id.Err == nil {
+			names = append(names, id.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // changed reports whether the files behind the token of source i have changed since it was fetched,

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/credprovider/ecr/client"
+	"github.com/berth-registry/berth/credprovider/helper"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/proxy/transport"
@@ -39,6 +40,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	if cfg != nil {
 		rules = cfg.ProviderRules()
 		w.access.Logins = credprovider.NewLogins(helpers.FillAll(rules.Registries), rules.DockerConfig)
+		w.access.Helpers = registry.NewHelpers(cfg.Helpers(), helpers, helper.Runner{}.Ask)
 		w.access.HelperErrors = reasons
 		w.access.Settings = registry.SettingsOf(cfg)
 		w.access.Proxy = transport.Proxy(cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)))

@@ -17,21 +17,21 @@ import (
 // Fetcher is the program that asks AWS. It is beside those that kubelet and docker execute.
 const Fetcher = "berth-ecr-token"
 
-// handedOver is the variable that tells [Fetcher] who started it: its version, and the number of
-// the open file with the lock, -1 for none.
+// handedOver is the variable that tells [Fetcher] who started it: its version, and the numbers of
+// the open files with the locks.
 const handedOver = "BERTH_HANDED_OVER"
 
 // FromFiles is [Program.Tokens] of the programs that link no network code.
 func FromFiles(version string) func(credprovider.Rules, string, []byte) (*credprovider.Tokens, error) {
 	return func(rules credprovider.Rules, dir string, request []byte) (*credprovider.Tokens, error) {
 		tokens := rules.Tokens(dir, ecr.Options{})
-		tokens.HandOver = func(lock *os.File) error { return handOver(version, request, lock) }
+		tokens.HandOver = func(locks credprovider.Locks) error { return handOver(version, request, locks) }
 		return tokens, nil
 	}
 }
 
 // handOver starts [Fetcher] in place of this process. It returns only if that fails.
-func handOver(version string, request []byte, lock *os.File) error {
+func handOver(version string, request []byte, locks credprovider.Locks) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("where is this program: %w", err)
@@ -43,19 +43,20 @@ func handOver(version string, request []byte, lock *os.File) error {
 	if err := standardInput(request); err != nil {
 		return fmt.Errorf("pass the request to %s: %w", program, err)
 	}
-	descriptor := -1
-	if lock != nil {
-		descriptor = int(lock.Fd())
+	caller := version
+	for _, lock := range locks {
+		descriptor := int(lock.Fd())
 		if err := setCloseOnExec(descriptor, false); err != nil {
-			return fmt.Errorf("pass the lock to %s: %w", program, err)
+			return fmt.Errorf("pass the locks to %s: %w", program, err)
 		}
+		caller += " " + strconv.Itoa(descriptor)
 	}
-	if err := os.Setenv(handedOver, version+" "+strconv.Itoa(descriptor)); err != nil {
+	if err := os.Setenv(handedOver, caller); err != nil {
 		return fmt.Errorf("start %s: %w", program, err)
 	}
 	err = syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
-	if descriptor >= 0 {
-		err = errors.Join(err, setCloseOnExec(descriptor, true))
+	for _, lock := range locks {
+		err = errors.Join(err, setCloseOnExec(int(lock.Fd()), true))
 	}
 	return fmt.Errorf("start %s: %w", program, err)
 }
@@ -103,12 +104,16 @@ func FromAWS(version string, newClient func(credprovider.Rules) ecr.Client) func
 		if err := os.Unsetenv(handedOver); err != nil {
 			return nil, err
 		}
-		caller, number, _ := strings.Cut(from, " ")
-		if descriptor, err := strconv.Atoi(number); err == nil && descriptor > 2 {
-			if err := setCloseOnExec(descriptor, true); err != nil {
-				return nil, fmt.Errorf("the lock that was handed over: %w", err)
+		caller, numbers, _ := strings.Cut(from, " ")
+		for _, number := range strings.Fields(numbers) {
+			descriptor, err := strconv.Atoi(number)
+			if err != nil || descriptor <= 2 {
+				continue // -1: without a lock, in earlier versions
 			}
-			tokens.Lock = os.NewFile(uintptr(descriptor), "lock")
+			if err := setCloseOnExec(descriptor, true); err != nil {
+				return nil, fmt.Errorf("the locks that were handed over: %w", err)
+			}
+			tokens.Locks = append(tokens.Locks, os.NewFile(uintptr(descriptor), "lock"))
 		}
 		if caller != version {
 			return nil, fmt.Errorf("this program is of version %s, and %s beside it of version %s; install both from one release", caller, Fetcher, version)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -123,7 +124,7 @@ var expected = map[string]Class{
 }
 
 // TestFaults: 200 helpers, drawn from a seed. Each call ends, has the right class, shows nothing of
-// the output and leaves no process of its group.
+// the output, allocates less than the most that some print, and leaves no process of its group.
 func TestFaults(t *testing.T) {
 	kinds := []string{"good", "exit", "none", "kill", "garbage", "large", "other", "child", "deaf", "empty", "nosecret",
 		"identity", "binary", "control", "numbers", "expired", "twice", "hang", "drip"}
@@ -145,7 +146,11 @@ func TestFaults(t *testing.T) {
 		r := Runner{Limit: bound, Environ: func() []string {
 			return []string{behaviourVar + "=" + kind + " " + strconv.Itoa(n), groupVar + "=" + group, "PATH=/usr/bin:/bin"}
 		}}
+		before := allocated()
 		l, err := r.Ask(t.Context(), credprovider.HelperSource{Registry: "registry.corp:5000/team", Program: program})
+		if bytes := allocated() - before; bytes > 1<<20 {
+			t.Errorf("%s %d: %d bytes were allocated; the program may print %d", kind, n, bytes, maxOutput)
+		}
 		want := expected[kind]
 		switch e, _ := errors.AsType[*Error](err); {
 		case want == "" && (err != nil || l.Username != "user" || l.Password.Reveal() != canary || l.Registry != "registry.corp:5000/team"):
@@ -162,6 +167,13 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s was never drawn", k)
 		}
 	}
+}
+
+// allocated returns how many bytes this process has allocated so far; freeing does not lower it.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 func checkGroupEnded(t *testing.T, file string) {

@@ -20,6 +20,9 @@ import (
 type Access struct {
 	// Logins are the logins of the config, by host and path.
 	Logins credprovider.Logins
+	// Helpers ask for the logins of credential helpers again; nil: those in Logins are for the whole
+	// run.
+	Helpers *Helpers
 	// HelperErrors are reasons why credential helpers gave no login, by the login's name.
 	HelperErrors map[string]error
 	// Settings are the entries of the config. Of the entries that match by whole path segments and

@@ -71,12 +71,14 @@ func (a Access) configured(host, repository string, s Settings) (credential, boo
 	if !ok {
 		return credential{}, false
 	}
-	return credential{auth: authenticator(l), from: "the config", pathOnly: l.Path != ""}, true
+	return credential{auth: authenticatorOf(a.Helpers, l), from: "the config", pathOnly: l.Path != ""}, true
 }
 
-// authenticator returns a login in the form of go-containerregistry.
-func authenticator(l credprovider.Login) authn.Authenticator {
+// authenticatorOf returns a login in the form of go-containerregistry. helpers may be nil.
+func authenticatorOf(helpers *Helpers, l credprovider.Login) authn.Authenticator {
 	switch {
+	case l.FromHelper() && helpers != nil:
+		return helperLogin{helpers, l.Name()}
 	case l.Bearer:
 		return authn.FromConfig(authn.AuthConfig{RegistryToken: l.Password.Reveal()})
 	case l.Username == credprovider.TokenUser:

@@ -3,6 +3,7 @@ package boundedexec
 import (
 	"context"
 	"errors"
+	"io"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -40,6 +41,28 @@ func TestRun(t *testing.T) {
 	if _, err := Run(t.Context(), c); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("endless: %v", err)
 	}
+}
+
+// TestOutputIsBounded: what is kept has a bound, and so has what is read of a program that prints on.
+func TestOutputIsBounded(t *testing.T) {
+	const bound, chunk = 64 << 10, 32 << 10 // os/exec reads with io.Copy, in such chunks
+	cancelled := 0
+	out := &boundedOutput{max: bound, cancel: func() { cancelled++ }}
+	program := &endless{}
+	if _, err := io.Copy(struct{ io.Writer }{out}, program); !errors.Is(err, ErrOutput) || !out.full || cancelled != 1 {
+		t.Errorf("%v, full %t, cancelled %d times", err, out.full, cancelled)
+	}
+	if program.read > bound+chunk || out.kept.Len() > bound || out.kept.Cap() > 3*bound {
+		t.Errorf("%d bytes were read, %d are kept, in %d", program.read, out.kept.Len(), out.kept.Cap())
+	}
+}
+
+// endless is the output of a program that does not stop.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += len(p)
+	return len(p), nil
 }
 
 // TestChildrenEnd: a child in the background neither delays the answer nor lives on.

@@ -15,8 +15,9 @@ import (
 // TestCredentialHelper pulls with logins that a credential helper gives: in a header, and through the
 // credential provider.
 func TestCredentialHelper(t *testing.T) {
-	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider"), between: true}
-	onEachContainerd(t, p, []scenario{
+	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider")}
+	set, all := everyContainerd(t)
+	onContainerds(t, set, all, p, []scenario{
 		{"mirror", func(s *fixture) {
 			const username, password = "puller", "of the helper"
 			r := s.registry(registry.Options{Username: username, Password: password})

@@ -21,8 +21,9 @@ import (
 // TestLoginForms pulls with each form of a login that docs/logins.md names, from registries that
 // take Basic and from registries with a token server.
 func TestLoginForms(t *testing.T) {
-	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider"), between: true}
-	onEachContainerd(t, p, loginFormScenarios())
+	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider")}
+	set, all := everyContainerd(t)
+	onContainerds(t, set, all, p, loginFormScenarios())
 }
 
 // loginForm is a user name with a password, as some registries have them.

@@ -29,8 +29,10 @@ var (
 // behaviour is how one server behaves during one pull. It depends only on the seed, so that Berth and
 // the control get the same answers.
 type behaviour struct {
-	auth     string // "", basic, never, bearer
-	realm    string // own, sibling, evil, plain
+	// These two are the same in all pulls of a round, so that they are what apply has seen.
+	auth  string // "", basic, never, bearer
+	realm string // own, sibling, evil, plain, tokens
+
 	answer   string // serve, 403, 404, 500, 429, drop, redirect
 	blob     string // serve, or where it redirects to
 	store    string // what it does when it was redirected to
@@ -39,12 +41,15 @@ type behaviour struct {
 }
 
 func (d *decoy) behaviour(pull int) behaviour {
-	h := fnv.New64a()
-	fmt.Fprint(h, d.network.round.id, pull, d.scheme, d.address)
-	rnd := &generator{Rand: rand.New(rand.NewPCG(d.network.seed, h.Sum64()))}
+	from := func(what ...any) *generator {
+		h := fnv.New64a()
+		fmt.Fprint(h, append(what, d.network.round.id, d.scheme, d.address)...)
+		return &generator{Rand: rand.New(rand.NewPCG(d.network.seed, h.Sum64()))}
+	}
+	always, rnd := from(), from(pull)
 	return behaviour{
-		auth:     pick(rnd, "", "", "basic", "basic", "basic", "basic", "never", "bearer", "bearer", "bearer"),
-		realm:    pick(rnd, "own", "own", "own", "sibling", "evil", "evil", "plain"),
+		auth:     pick(always, "", "basic", "basic", "basic", "basic", "never", "bearer", "bearer", "bearer", "bearer"),
+		realm:    pick(always, "own", "own", "sibling", "sibling", "evil", "evil", "plain", "tokens", "tokens"),
 		answer:   pick(rnd, "serve", "serve", "serve", "serve", "serve", "serve", "403", "404", "404", "500", "429", "redirect"),
 		blob:     pick(rnd, "serve", "serve", "serve", "store", "store", "evil", "port", "subdomain", "plain"),
 		store:    pick(rnd, "serve", "serve", "serve", "basic", "bearer", "403", "404"),
@@ -65,10 +70,13 @@ func statusOf(answer string) int {
 	return status
 }
 
-// The targets of redirects and realms. No config names them, so none may receive a secret.
+// The targets of redirects and realms. No config names evil and store, so neither may receive a
+// secret; some configs list tokens as the token server of a registry.
 const (
-	evil  = "https://collector.evil.example"
-	store = "https://bucket.store.example"
+	evil       = "https://collector.evil.example"
+	store      = "https://bucket.store.example"
+	tokensHost = "tokens.corp.example"
+	tokens     = "https://" + tokensHost
 )
 
 // leadOf returns how containerd was led here; nil if it came without a redirect or realm.
@@ -151,6 +159,7 @@ func (d *decoy) challenge(w http.ResponseWriter, scheme, realm string, at place,
 			"sibling": at.scheme + "://auth." + at.host,
 			"plain":   "http://" + at.host,
 			"evil":    evil,
+			"tokens":  tokens,
 		}[realm]
 		if realm == "own" && led == nil {
 			// containerd needs no lead to reach a server's own endpoint.

@@ -33,9 +33,13 @@ type network struct {
 
 	mu         sync.Mutex
 	decoys     map[string]*decoy // by scheme and address
-	pull       int
-	challenged map[string]bool // hosts that asked for a login in this pull
+	pull       int               // probing while apply runs
+	passed     string            // the password that kubelet passes in this pull
+	challenged map[string]bool   // hosts that asked for a login in this pull
 }
+
+// probing is the number of the pull while apply asks registries.
+const probing = -1
 
 // ownIdentity is the sort of a token that a registry's own credentials got.
 const ownIdentity = "ecr, own identity"
@@ -93,11 +97,11 @@ func (w *network) dial(ctx context.Context, scheme, addr string) (net.Conn, erro
 	return dialer.DialContext(ctx, "tcp", d.listener.Addr().String())
 }
 
-// next begins a pull.
-func (w *network) next(pull int) {
+// next begins a pull, for which kubelet passes a password.
+func (w *network) next(pull int, passed string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pull = pull
+	w.pull, w.passed = pull, passed
 	clear(w.challenged)
 }
 
@@ -188,7 +192,7 @@ func everything(r *http.Request, body []byte) string {
 // look records each secret in a request.
 func (w *network) look(p place, led *lead, text string) {
 	w.mu.Lock()
-	pull, challenged := w.pull, w.challenged[p.scheme+p.host]
+	pull, passed, challenged := w.pull, w.passed, w.challenged[p.scheme+p.host]
 	w.mu.Unlock()
 	w.tally.mu.Lock()
 	defer w.tally.mu.Unlock()
@@ -205,7 +209,11 @@ func (w *network) look(p place, led *lead, text string) {
 			}
 			return false
 		}
-		w.tally.add(w, s.what, "login", pull, p, led, verdictOf(may, p, led, challenged))
+		v := verdictOf(may, p, led, challenged)
+		if v == realm && s.value != passed && !w.round.headerMayGo(s, led.from, p) {
+			v = leaked
+		}
+		w.tally.add(w, s.what, "login", pull, p, led, v)
 	}
 	for _, token := range tokenForm.FindAllString(text, -1) {
 		issued, ok := w.fake.Token(token)
@@ -240,7 +248,11 @@ func (t *tally) add(w *network, what, kind string, pull int, p place, led *lead,
 	if led != nil {
 		by = fmt.Sprintf(", led by a %s from %s", led.how, led.from)
 	}
-	t.leaks = append(t.leaks, fmt.Sprintf("round %s, %s: %s was seen at %s%s", w.round.id, w.round.images[pull].ref, what, p, by))
+	during := "apply"
+	if pull != probing {
+		during = w.round.images[pull].ref
+	}
+	t.leaks = append(t.leaks, fmt.Sprintf("round %s, %s: %s was seen at %s%s", w.round.id, during, what, p, by))
 }
 
 // authority signs the certificates of the network.

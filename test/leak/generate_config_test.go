@@ -119,8 +119,14 @@ func (d *generator) newLogin(name string) login {
 
 func (d *generator) registry(name string) object {
 	l := d.newLogin(name)
-	r := object{"host": name, "auth": pick(d, "auto", "basic", "token")}
+	auth := pick(d, "auto", "auto", "basic", "token")
+	r := object{"host": name, "auth": auth}
+	l.unchecked = auth == "basic"
 	d.hosts = append(d.hosts, l.host)
+	if listed := pick(d, "", "", "", tokensHost, tokensHost+":8443"); listed != "" && auth != "token" {
+		r["tokenRealms"] = []string{listed}
+		d.round.list(l, listed)
+	}
 	plain := strings.HasPrefix(name, "plain.") || name == "images.corp"
 	if plain && d.chance(60) {
 		r["allowPlainHTTPCredentials"] = true

@@ -74,7 +74,7 @@ func TestNoLeak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally(), reader: newTally(), shared: newTally()}
+	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally(), reader: newTally(), shared: newTally(), headers: newTally(), unprobed: newTally()}
 	dir := t.TempDir()
 	rounds := make(chan int)
 	var workers sync.WaitGroup
@@ -102,6 +102,9 @@ type trial struct {
 	ours, control *tally
 	reader        *tally // of the control that follows symlinks, see naiveRules
 	shared        *tally // of the control whose token files are named by region alone, see sharedFiles
+	// headers is that of pulls with the headers alone; unprobed is that of their control, for which
+	// apply has asked no registry.
+	headers, unprobed *tally
 }
 
 // run is one round: a config, Berth, then the control with the same servers.
@@ -145,6 +148,9 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 			return err
 		}
 	}
+	if err := tr.headersAlone(ctx, r, view); err != nil {
+		return err
+	}
 	return tr.quiet(r)
 }
 
@@ -156,7 +162,10 @@ func (tr *trial) nextRound(ctx context.Context, dir string, n int) (*round, erro
 		if err != nil {
 			return nil, err
 		}
-		if err := r.apply(ctx); !errors.Is(err, errRefused) {
+		w := newWorld(tr.seed, r, tr.fake, tr.authority, tr.ours)
+		w.next(probing, "")
+		err = errors.Join(r.apply(ctx, w), w.close())
+		if !errors.Is(err, errRefused) {
 			return r, err
 		}
 		if err := tr.quiet(r); err != nil {
@@ -173,7 +182,6 @@ func (tr *trial) nextRound(ctx context.Context, dir string, n int) (*round, erro
 func (tr *trial) pulls(ctx context.Context, r *round, certsDir string, t *tally, credential func(context.Context, string) (passed, error)) error {
 	w := newWorld(tr.seed, r, tr.fake, tr.authority, t)
 	for i, img := range r.images {
-		w.next(i)
 		var p passed
 		if !img.bare {
 			var err error
@@ -191,6 +199,7 @@ func (tr *trial) pulls(ctx context.Context, r *round, certsDir string, t *tally,
 			}
 			t.mu.Unlock()
 		}
+		w.next(i, p.password)
 		err := pull(ctx, w, certsDir, img.ref, p)
 		t.mu.Lock()
 		t.pulls++
@@ -271,15 +280,19 @@ func fetch(ctx context.Context, fetcher remotes.Fetcher, d ocispec.Descriptor) (
 
 // report prints the table. It fails for a leak, and for a test that could not have seen one.
 func (tr *trial) report(t *testing.T) {
-	ours, control := tr.ours, tr.control
+	ours, control, headers := tr.ours, tr.control, tr.headers
 	t.Logf("seed %d: %d pulls (%d complete, %d requests), credentials offered %d, withheld %d, none %d | seen where meant %d %v | leaks %d | "+
 		"naive leaks %d, naive reader's %d, with shared token files %d | not counted: %d %s, %d %s, %d %s | %d foreign directories, %d of them with links, %d configs refused",
 		tr.seed, ours.pulls, ours.done, ours.requests, ours.offered, ours.withheld, ours.none, ours.verdicts[meant], ours.kinds,
 		ours.verdicts[leaked], control.verdicts[leaked], tr.reader.verdicts[leaked], tr.shared.verdicts[leaked],
 		ours.verdicts[realm], realm, ours.verdicts[sameName], sameName, ours.verdicts[asked], asked, ours.foreign, ours.linked, ours.refused)
-	for i, l := range ours.leaks {
+	t.Logf("with headers alone: %d pulls (%d complete), seen where meant %d %v, at an allowed token server %d | leaks %d, without probes %d | "+
+		"not counted: %d %s, %d %s", headers.pulls, headers.done, headers.verdicts[meant], headers.kinds, headers.verdicts[realm],
+		headers.verdicts[leaked], tr.unprobed.verdicts[leaked], headers.verdicts[sameName], sameName, headers.verdicts[asked], asked)
+	leaks := append(ours.leaks, headers.leaks...)
+	for i, l := range leaks {
 		if i == 10 {
-			t.Logf("and %d more", len(ours.leaks)-i)
+			t.Logf("and %d more", len(leaks)-i)
 			break
 		}
 		t.Error(l)
@@ -293,10 +306,14 @@ func (tr *trial) report(t *testing.T) {
 	if tr.shared.verdicts[leaked] == 0 {
 		t.Error("token files that do not tell identities apart were not caught: this trial does not see them")
 	}
+	if tr.unprobed.verdicts[leaked] == 0 {
+		t.Error("headers for token servers that apply has not asked for were not caught: this trial does not see them")
+	}
 	for what, n := range map[string]int{
 		"complete pull": ours.done, "offered credential": ours.offered, "withheld credential": ours.withheld,
 		"login where it is meant": ours.kinds["login"], "ECR token where it is meant": ours.kinds["ecr"],
 		"ECR token of a registry's own identity where it is meant": ours.kinds[ownIdentity],
+		"login of a header at an allowed token server":             headers.verdicts[realm],
 		"foreign directory": ours.foreign, "directory with a link": ours.linked, "refused config": ours.refused,
 	} {
 		if n == 0 {

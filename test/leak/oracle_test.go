@@ -1,7 +1,9 @@
 package leak
 
 import (
+	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
@@ -58,6 +60,8 @@ type login struct {
 	username, password string
 	// plain means that the config allows plain http for it.
 	plain bool
+	// unchecked means auth: basic: the header is written whatever the registry names.
+	unchecked bool
 }
 
 // mayHave reports whether the config means the login for this place: the host, over a channel that
@@ -159,7 +163,9 @@ func (r *round) scopeOf(issued fakeaws.Issued) scope {
 //
 //   - realm: a registry names a token realm, and containerd logs in there, with kubelet's
 //     credential or (since 2.1) with the header. Docker Hub, GHCR and Quay work that way:
-//     auth.docker.io is such a realm.
+//     auth.docker.io is such a realm. A header is written by Berth, which has probed the registry:
+//     a login that kubelet has not passed counts as leaked at a realm for which headerMayGo is
+//     false.
 //   - sameName: a registry redirects to its own host name on another port or scheme, or to a
 //     subdomain, where Go's client keeps the header. Only a prober that has seen the redirect can
 //     refuse the header channel.
@@ -212,4 +218,36 @@ func verdictOf(may func(place) bool, p place, led *lead, challenged bool) verdic
 
 func within(name, domain string) bool {
 	return name == domain || strings.HasSuffix(name, "."+domain)
+}
+
+// headerMayGo reports whether the header with a secret may go to the token server p that the registry
+// at from names. Allowed are the registry's own name, its domain, and what the config lists. Public
+// registries are trusted by name: apply does not ask Docker Hub, GHCR, Quay and ECR.
+func (r *round) headerMayGo(s secret, from, p place) bool {
+	for _, l := range s.owners {
+		if l.unchecked {
+			return true
+		}
+	}
+	_, aws := ecrHosts()[from.name()]
+	switch {
+	case aws, from.scheme == "https" && slices.Contains([]string{"registry-1.docker.io", "quay.io", "ghcr.io"}, from.host):
+		return true
+	case p.scheme != "https" && (from.scheme == "https" || p.name() != from.name()):
+		return false
+	}
+	return p.name() == from.name() || sameDomain(p.name(), from.name()) || r.realms[from.host][p.host]
+}
+
+// sameDomain reports whether two names have the same last two labels. In this test no registry with
+// a login is in a domain that others register below, such as co.uk.
+func sameDomain(a, b string) bool {
+	domain := func(name string) string {
+		labels := strings.Split(name, ".")
+		if net.ParseIP(name) != nil || len(labels) < 2 {
+			return name
+		}
+		return strings.Join(labels[len(labels)-2:], ".")
+	}
+	return domain(a) == domain(b)
 }

@@ -29,10 +29,11 @@ type round struct {
 	secrets    []secret
 	plainHosts map[string]bool // hosts that a credential may reach over plain http
 	ecrNames   map[string]ecrRegistry
-	ownKeys    map[ecrRegistry]string // registries with credentials of their own: the key's id
-	mirrored   map[string][]string    // upstream → hosts of its endpoints
-	foreign    int                    // foreign directories
-	linked     []string               // those of them that are links, or hold one
+	ownKeys    map[ecrRegistry]string     // registries with credentials of their own: the key's id
+	mirrored   map[string][]string        // upstream → hosts of its endpoints
+	realms     map[string]map[string]bool // registry → token servers that the config lists for it
+	foreign    int                        // foreign directories
+	linked     []string                   // those of them that are links, or hold one
 	images     []image
 
 	certsDir string
@@ -64,7 +65,7 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 	}
 	r := &round{
 		id: id, root: filepath.Join(dir, "node"), file: filepath.Join(dir, "config.yaml"), beyond: filepath.Join(dir, "beyond"),
-		plainHosts: map[string]bool{}, ecrNames: map[string]ecrRegistry{}, ownKeys: map[ecrRegistry]string{}, mirrored: map[string][]string{},
+		plainHosts: map[string]bool{}, ecrNames: map[string]ecrRegistry{}, ownKeys: map[ecrRegistry]string{}, mirrored: map[string][]string{}, realms: map[string]map[string]bool{},
 	}
 	r.certsDir = filepath.Join(r.root, "etc/containerd/certs.d")
 	d := &generator{Rand: rnd, round: r, dir: dir}
@@ -85,8 +86,21 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 	return r, nil
 }
 
-// apply does what `berth apply` does.
-func (r *round) apply(ctx context.Context) error {
+// list records that the config lists a token server for the registry of l.
+func (r *round) list(l login, server string) {
+	for _, host := range []string{l.host, strings.TrimSuffix(l.host, ":443")} {
+		if host == "docker.io" {
+			host = "registry-1.docker.io"
+		}
+		if r.realms[host] == nil {
+			r.realms[host] = map[string]bool{}
+		}
+		r.realms[host][server] = true
+	}
+}
+
+// apply does what `berth apply` does. With w it asks the registries there, as without --no-probe.
+func (r *round) apply(ctx context.Context, w *network) error {
 	cfg, warnings, err := config.Load(r.file)
 	if err != nil {
 		fmt.Fprintln(&r.output, err)
@@ -104,6 +118,9 @@ func (r *round) apply(ctx context.Context) error {
 	}
 	defer m.Close()
 	log := slog.New(slog.NewJSONHandler(&r.output, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if w != nil {
+		m.ProbeLogins = w.prober(log)
+	}
 	result, err := m.Apply(ctx, cfg, log)
 	fmt.Fprintf(&r.output, "%+v\n%+v\n%v\n", result.Summary(), result.Plan.Notices, err)
 	var noToken *reconcile.TokenError
@@ -111,6 +128,15 @@ func (r *round) apply(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// forget removes what apply has learned about registries.
+func (r *round) forget() error {
+	err := os.Remove(filepath.Join(r.root, reconcile.StateDir, reconcile.LearnedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // no registry was asked
+	}
+	return err
 }
 
 // wideFiles lists files below the node that hold a secret and that others can

@@ -193,7 +193,7 @@ func TestALinkIsNoFile(t *testing.T) {
 			if from, to, ok := strings.Cut(c.link, " → "); ok {
 				err = errors.Join(err, symlink(to, filepath.Join(r.root, nodeCertsDir, from)))
 			}
-			if err := errors.Join(err, r.apply(t.Context())); err != nil {
+			if err := errors.Join(err, r.apply(t.Context(), nil)); err != nil {
 				t.Fatal(err)
 			}
 			view, err := r.view(filepath.Join(t.TempDir(), "view"))
