@@ -47,6 +47,9 @@ const leaseTime = 24 * time.Hour
 // seenWithin limits how long the CRI may take to list a new image.
 const seenWithin = 30 * time.Second
 
+// pinWithin limits how long the CRI may take to read a new label of an image.
+const pinWithin = 5 * time.Second
+
 // Containerd is containerd's image store.
 type Containerd struct {
 	// Namespace is that of the CRI, k8s.io.
@@ -56,6 +59,7 @@ type Containerd struct {
 	// Pin keeps kubelet's garbage collection from the images.
 	Pin bool
 
+	socket    string
 	conn      *grpc.ClientConn
 	content   content.ContentClient
 	diff      diff.DiffClient
@@ -73,7 +77,7 @@ func DialContainerd(socket string) (*Containerd, error) {
 		return nil, err
 	}
 	return &Containerd{
-		Namespace: "k8s.io", Snapshotter: "overlayfs", conn: conn,
+		Namespace: "k8s.io", Snapshotter: "overlayfs", socket: socket, conn: conn,
 		content: content.NewContentClient(conn), diff: diff.NewDiffClient(conn), images: images.NewImagesClient(conn),
 		leases: leases.NewLeasesClient(conn), snapshots: snapshots.NewSnapshotsClient(conn),
 		cri: runtime.NewImageServiceClient(conn),
@@ -82,6 +86,37 @@ func DialContainerd(socket string) (*Containerd, error) {
 
 // Close closes the connection.
 func (c *Containerd) Close() error { return c.conn.Close() }
+
+// Ping returns an error if containerd does not answer.
+func (c *Containerd) Ping(ctx context.Context) error {
+	_, err := c.images.List(c.namespaced(ctx), &images.ListImagesRequest{Filters: []string{"name==none"}})
+	if err != nil {
+		return fmt.Errorf("containerd at %s: %w", c.socket, cri.Error(err))
+	}
+	return nil
+}
+
+// Notice says if the images were to be pinned, and containerd's CRI, which kubelet asks, does not know
+// that they are. It returns "" if it does, and without a CRI.
+func (c *Containerd) Notice(ctx context.Context, results []Result) string {
+	name := anyByDigest(results)
+	if !c.Pin || name == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, pinWithin)
+	defer cancel()
+	for {
+		got, err := c.cri.ImageStatus(ctx, &runtime.ImageStatusRequest{Image: &runtime.ImageSpec{Image: name}})
+		if status.Code(err) == codes.Unimplemented || got.GetImage().GetPinned() {
+			return ""
+		}
+		select {
+		case <-ctx.Done():
+			return "--pin: this containerd does not know pinned images, kubelet's garbage collection may remove them; upgrade to containerd 1.7"
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
 
 func (c *Containerd) namespaced(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", c.Namespace)
@@ -153,15 +188,16 @@ func (c *Containerd) Put(ctx context.Context, source Source, image Image, names 
 func (c *Containerd) seen(ctx context.Context, image Image, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, seenWithin)
 	defer cancel()
+	fault := fmt.Errorf("containerd's CRI does not list %s after %s", name, seenWithin)
 	for {
 		got, err := c.cri.ImageStatus(ctx, &runtime.ImageStatusRequest{Image: &runtime.ImageSpec{Image: name}})
 		switch {
 		case status.Code(err) == codes.Unimplemented:
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("containerd's CRI does not list %s after %s", name, seenWithin)
-		case err != nil:
-			return cri.Error(err)
+			return fault
+		case err != nil: // at boot the CRI answers after it has read its containers
+			fault = fmt.Errorf("containerd's CRI does not answer within %s: %w", seenWithin, cri.Error(err))
 		case got.GetImage().GetId() == image.Config.Digest.String():
 			return nil
 		}

@@ -44,6 +44,37 @@ func (d *Docker) Close() error {
 	return nil
 }
 
+// Ping returns an error if Docker does not answer.
+func (d *Docker) Ping(ctx context.Context) error {
+	answer, err := d.do(ctx, http.MethodGet, "/_ping", nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return d.refused(answer)
+	}
+	return nil
+}
+
+// Notice says if Docker's image store does not know the images by their digests.
+func (d *Docker) Notice(ctx context.Context, results []Result) string {
+	name := anyByDigest(results)
+	if name == "" {
+		return ""
+	}
+	answer, err := d.do(ctx, http.MethodGet, "/images/"+name+"/json", nil)
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusNotFound {
+		return ""
+	}
+	return "this Docker's image store knows loaded images by tag alone: a container or pod that names a digest, as in " + name +
+		", is pulled; with the containerd image store (docker info: driver-type io.containerd.snapshotter.v1) it is found"
+}
+
 func (d *Docker) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://docker"+path, body)
 	if err != nil {

@@ -109,6 +109,18 @@ func TestDocker(t *testing.T) {
 			}
 		}
 	}
+	// The engine is one of the old store: it knows no digest.
+	results := loadAll(t, dir, d)
+	if notice := d.Notice(t.Context(), results); !strings.Contains(notice, "by tag alone") || !strings.Contains(notice, "docker.io/library/many@"+results[0].Digest.String()) {
+		t.Errorf("notice %q", notice)
+	}
+	e.loaded["docker.io/library/many@"+results[0].Digest.String()] = results[0].Digest.String()
+	if notice := d.Notice(t.Context(), results); notice != "" {
+		t.Errorf("of a store that knows it: %q", notice)
+	}
+	if err := d.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
 	config, err := arm.ConfigName()
 	if err != nil {
 		t.Fatal(err)

@@ -79,6 +79,16 @@ type Result struct {
 	Err       error
 }
 
+// anyByDigest is the name by digest of an image that is there, "" if none is.
+func anyByDigest(results []Result) string {
+	for _, r := range results {
+		if r.Status != Failed {
+			return r.Reference.Name() + "@" + r.Digest.String()
+		}
+	}
+	return ""
+}
+
 // Loader puts images into a store.
 type Loader struct {
 	Store Store

@@ -80,6 +80,12 @@ func directory(t testing.TB, content map[string]any) string {
 	return dir
 }
 
+// newLoader loads for arm64.
+func newLoader(store load.Store) load.Loader {
+	return load.Loader{Store: store, Log: slog.New(slog.DiscardHandler),
+		Platform: platforms.Only(ocispec.Platform{OS: "linux", Architecture: "arm64"})}
+}
+
 func open(t testing.TB, dir string) *ours.Layout {
 	t.Helper()
 	l, err := ours.Open(dir)
@@ -125,8 +131,7 @@ func loadAll(t testing.TB, dir string, store load.Store, names ...string) []load
 			wanted = append(wanted, r)
 		}
 	}
-	loader := load.Loader{Store: store, Log: slog.New(slog.DiscardHandler),
-		Platform: platforms.Only(ocispec.Platform{OS: "linux", Architecture: "arm64"})}
+	loader := newLoader(store)
 	return loader.Load(t.Context(), l, wanted)
 }
 

@@ -24,6 +24,7 @@ const (
 // rendered is the rendered chart.
 type rendered struct {
 	daemonSet *appsv1.DaemonSet
+	preload   *appsv1.DaemonSet
 	configs   map[string]*corev1.ConfigMap
 	account   *corev1.ServiceAccount
 	role      *rbacv1.ClusterRole
@@ -98,8 +99,7 @@ func decode(out string) (rendered, error) {
 		case "/":
 			continue // a comment
 		case "apps/v1/DaemonSet":
-			r.daemonSet = &appsv1.DaemonSet{}
-			into = r.daemonSet
+			into = r.newDaemonSet(doc)
 		case "v1/ConfigMap":
 			into = config
 		case "rbac.authorization.k8s.io/v1/ClusterRole":
@@ -131,6 +131,17 @@ func decode(out string) (rendered, error) {
 		return r, fmt.Errorf("no DaemonSet")
 	}
 	return r, nil
+}
+
+// newDaemonSet is where a DaemonSet is decoded to: the agent's, or that of preload.
+func (r *rendered) newDaemonSet(doc string) *appsv1.DaemonSet {
+	d := &appsv1.DaemonSet{}
+	if strings.Contains(doc, "- name: preload\n") {
+		r.preload = d
+	} else {
+		r.daemonSet = d
+	}
+	return d
 }
 
 func (r rendered) pod() corev1.PodSpec { return r.daemonSet.Spec.Template.Spec }

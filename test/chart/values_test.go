@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
@@ -132,6 +133,46 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 	{"Docker without its socket", "docker: {enabled: true}", func(t *testing.T, r rendered) {
 		if paths := hostPaths(r.pod(), r.agent()); paths["/run/docker.sock"] != "" || paths["/etc/docker/certs.d"] == "" {
 			t.Errorf("%v", paths)
+		}
+	}},
+	{"preload", "preload: {enabled: true, hostPath: /srv/images, socket: /run/k3s/containerd/containerd.sock}", func(t *testing.T, r rendered) {
+		if r.preload == nil {
+			t.Fatal("no DaemonSet")
+		}
+		p := r.preload.Spec.Template.Spec
+		paths := hostPaths(p, p.Containers[0])
+		if len(paths) != 2 || paths["/srv/images"] != "ro /images" || paths["/run/k3s/containerd/containerd.sock"] != "ro /run/runtime.sock" {
+			t.Errorf("%v", paths)
+		}
+		if args := p.Containers[0].Args; !has(args, "--pin") || !has(args, "--follow") || !has(args, "--snapshotter=overlayfs") || args[len(args)-1] != "/images" {
+			t.Errorf("%q", args)
+		}
+		// Neither DaemonSet selects the pods of the other one, and the agent has no part in it.
+		for _, two := range [][2]*appsv1.DaemonSet{{r.preload, r.daemonSet}, {r.daemonSet, r.preload}} {
+			selects := func(labels map[string]string) bool {
+				for name, value := range two[0].Spec.Selector.MatchLabels {
+					if labels[name] != value {
+						return false
+					}
+				}
+				return true
+			}
+			if !selects(two[0].Spec.Template.Labels) || selects(two[1].Spec.Template.Labels) {
+				t.Errorf("%s selects %v", two[0].Name, two[0].Spec.Selector.MatchLabels)
+			}
+		}
+		if paths := hostPaths(r.pod(), r.agent()); paths["/srv/images"] != "" || len(p.Containers[0].SecurityContext.Capabilities.Add) > 0 {
+			t.Errorf("%v", paths)
+		}
+	}},
+	{"no preload", "preload: {pin: false}", func(t *testing.T, r rendered) {
+		if r.preload != nil {
+			t.Error("a DaemonSet that was not asked for")
+		}
+	}},
+	{"no preload while the node is restored", "preload: {enabled: true}\nmode: restore", func(t *testing.T, r rendered) {
+		if r.preload != nil {
+			t.Error("a DaemonSet that loads images")
 		}
 	}},
 	{"kubelet's config.json", "kubeletConfigJSON: {enabled: true, rootDir: /data/kubelet}\nconfig: {kubelet: {configJSON: true}}", func(t *testing.T, r rendered) {
@@ -366,6 +407,8 @@ func TestRefused(t *testing.T) {
 		{values: "config: {docker: {mode: \"on\"}}", why: "set docker.enabled to true"},
 		{values: "config: {kubelet: {configJSON: true}}", why: "set kubeletConfigJSON.enabled to true"},
 		{values: "kubeletConfigJSON: {rootDir: kubelet}", why: "rootDir"},
+		{values: "preload: {hostPath: images}", why: "hostPath"},
+		{values: "preload: {hostpath: /srv/images}", why: "hostpath"},
 		{values: "docker: {enabled: true}\nconfig: {docker: {certsDir: /srv/certs.d}}", why: "the chart mounts /etc/docker/certs.d"},
 		{values: "config: [mirrors]", why: "/config"},
 		{values: "config: {mirrors: [{upstream: docker.io, endpoint: [{url: a.corp}]}]}", why: "endpoint"},

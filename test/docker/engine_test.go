@@ -54,6 +54,12 @@ shift && exec "$@"`
 // startEngine starts dockerd with env as its environment, and stops it at the end of the test.
 func startEngine(t *testing.T, env []string) *engine {
 	t.Helper()
+	return startEngineWith(t, env, true)
+}
+
+// startEngineWith starts dockerd with the containerd image store, or with Docker's own.
+func startEngineWith(t *testing.T, env []string, containerdStore bool) *engine {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("dockerd needs root: run make e2e-docker as root")
 	}
@@ -88,7 +94,7 @@ func startEngine(t *testing.T, env []string) *engine {
 	defer log.Close()
 	e.cmd = isolate.Command(enter, e.etc(), "dockerd", "--debug", "--group", "root",
 		"--userland-proxy=false", "--bridge=none", "--iptables=false", "--ip6tables=false",
-		"--feature", "containerd-snapshotter=true", "--host", "unix://"+e.socket(),
+		"--feature", fmt.Sprintf("containerd-snapshotter=%t", containerdStore), "--host", "unix://"+e.socket(),
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", filepath.Join(dir, "pid"))
 	e.cmd.Dir = dir

@@ -3,12 +3,15 @@
 package images
 
 import (
+	"bufio"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,6 +117,7 @@ func TestLoadExamples(t *testing.T) {
 	socket := startContainerd(t)
 	work := t.TempDir()
 	runnable(t, filepath.Join(work, "usb-stick"), "registry.k8s.io/pause:3.10.2", "quay.io/acme/app:v1")
+	bundleOf(t, filepath.Join(work, "usb-stick"), filepath.Join(work, "images", "all.tar.zst"))
 	help, err := exec.CommandContext(t.Context(), berth(t), "images", "load", "--help").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, help)
@@ -124,6 +128,9 @@ func TestLoadExamples(t *testing.T) {
 		if !strings.HasPrefix(line, "  berth images load ") || strings.Contains(line, "[") {
 			continue
 		}
+		// The directory of the node is the test's.
+		last := len(words) - 1
+		words[last] = strings.Replace(words[last], "/var/lib/berth-images", filepath.Join(work, "images"), 1)
 		cmd := exec.CommandContext(t.Context(), berth(t), append(words[1:], "--runtime-endpoint", socket)...)
 		cmd.Dir = work
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "loaded") {
@@ -131,7 +138,110 @@ func TestLoadExamples(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 2 {
+	if ran != 3 {
 		t.Errorf("%d examples in\n%s", ran, help)
+	}
+}
+
+// bundleOf copies a layout to a bundle.
+func bundleOf(t *testing.T, dir, file string, flags ...string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), berth(t), append([]string{"images", "copy", "--from", "oci:" + dir, "--to", file}, flags...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestLoadDirectory loads a directory of bundles: a broken one is named and the others are loaded, and
+// with --follow what is added is loaded too.
+func TestLoadDirectory(t *testing.T) {
+	socket := startContainerd(t)
+	work := t.TempDir()
+	dir := filepath.Join(work, "images")
+	one, two := filepath.Join(work, "one"), filepath.Join(work, "two")
+	runnable(t, one, "quay.io/acme/app:v1", "quay.io/acme/db:v1")
+	runnable(t, two, "quay.io/acme/app:v1", "quay.io/acme/web:v1") // another app:v1
+	bundleOf(t, one, filepath.Join(dir, "a.tar.zst"))
+	bundleOf(t, two, filepath.Join(dir, "b.tar"))
+	whole, err := os.ReadFile(filepath.Join(dir, "b.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("c.tar", whole[:len(whole)/2]) // as while cp writes it
+	load := func(args ...string) (string, error) {
+		args = append([]string{"images", "load", "--runtime-endpoint", socket}, args...)
+		out, err := exec.CommandContext(t.Context(), berth(t), args...).CombinedOutput()
+		return string(out), err
+	}
+	wants := func(out string, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(out, part) {
+				t.Errorf("no %q in\n%s", part, out)
+			}
+		}
+	}
+	out, err := load(dir)
+	if err == nil {
+		t.Error("exit code 0 for a file that is cut off")
+	}
+	wants(out, "3 images loaded, 0 there already\n", "c.tar: has no table of contents at its end: it is cut off; copy the file again\n",
+		"replaced  quay.io/acme/app:v1 of "+filepath.Join(dir, "a.tar.zst")+" by that of "+filepath.Join(dir, "b.tar")+"\n")
+	if err := os.Remove(filepath.Join(dir, "c.tar")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = load(dir); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	wants(out, "0 images loaded, 3 there already\n")
+	if out, err = load(filepath.Join(dir, "b.tar"), filepath.Join(dir, "a.tar.zst"), "quay.io/acme/web:v1"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	wants(out, "0 images loaded, 1 there already\n")
+	if out, err = load(work + "/none.tar"); err == nil || !strings.Contains(out, "none.tar") {
+		t.Errorf("no such file: %v\n%s", err, out)
+	}
+
+	cmd := exec.Command(berth(t), "images", "load", "--runtime-endpoint", socket, "--follow", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	follows := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if lines.Text() == want {
+				return
+			}
+		}
+		t.Fatalf("berth images load --follow ended before %q", want)
+	}
+	follows("0 images loaded, 3 there already")
+	three := filepath.Join(work, "three")
+	runnable(t, three, "quay.io/acme/late:v1")
+	bundleOf(t, three, filepath.Join(dir, "d.tar.zst"))
+	follows("1 image loaded, 3 there already")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		t.Errorf("after the signal: %s", lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("--follow ends with %v", err)
 	}
 }

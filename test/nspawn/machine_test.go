@@ -27,7 +27,8 @@ type machine struct {
 	log    string // file with its console output
 	nspawn *exec.Cmd
 	ended  chan struct{}
-	leader int // its PID 1, in our process namespace
+	leader int    // its PID 1, in our process namespace
+	fails  string // a unit that may fail at boot
 }
 
 // newMachine copies the tree; boot starts it.
@@ -89,6 +90,9 @@ func (m *machine) boot() {
 			return true
 		case "degraded":
 			out, _ := m.try("systemctl --failed --plain --no-legend")
+			if fields := strings.Fields(out); m.fails != "" && fields[0] == m.fails && strings.Count(out, "\n") == 1 {
+				return true
+			}
 			m.t.Fatalf("units failed:\n%s", out)
 		}
 		return false

@@ -173,8 +173,13 @@ func (m *machine) checkUnit() {
 	if out := m.run("systemd-analyze verify berth.service 2>&1"); out != "" {
 		m.t.Errorf("systemd-analyze verify:\n%s", out)
 	}
-	if out := m.run("systemd-analyze verify berth-images.service 2>&1"); out != "" {
-		m.t.Errorf("systemd-analyze verify:\n%s", out)
+	for _, unit := range []string{"berth-images.service", "berth-images-load.service"} {
+		if out := m.run("systemd-analyze verify " + unit + " 2>&1"); out != "" {
+			m.t.Errorf("systemd-analyze verify %s:\n%s", unit, out)
+		}
+		if state, err := m.try("systemctl is-enabled " + unit); err == nil {
+			m.t.Errorf("%s is %s after the install", unit, state)
+		}
 	}
 	m.write("/srv/trial/broken.service", "[Service]\nExecStart=/bin/true\nNoSuchSetting=1\n")
 	if out := m.run("systemd-analyze verify /srv/trial/broken.service 2>&1"); !strings.Contains(out, "NoSuchSetting") {
@@ -242,7 +247,15 @@ func (m *machine) rebooted() {
 	late := "/etc/systemd/system/berth.service.d/late.conf"
 	m.run("mkdir " + filepath.Dir(late))
 	m.write(late, slowStart)
+	const (
+		images = "/var/lib/berth-images"
+		loaded = "127.0.0.1:5000/library/loaded:v1"
+	)
+	m.run("mkdir " + images + " && berth images copy " + loaded + " --to " + images + "/a.tar.zst && echo broken >" + images +
+		"/b.tar && systemctl enable berth-images-load")
+	m.fails = "berth-images-load.service"
 	m.reboot()
+	m.fails = ""
 	if n := m.asked("boot"); n == 0 {
 		m.t.Error("the first pull after the boot did not go through the mirror")
 	}
@@ -258,6 +271,24 @@ func (m *machine) rebooted() {
 		m.t.Errorf("the agent was ready only after %v", ready-begun)
 	}
 	m.run("rm -r " + filepath.Dir(late) + " && systemctl daemon-reload")
+
+	// The broken file fails the unit, and neither keeps the other one out nor kubelet from starting.
+	if ended := m.microseconds("berth-images-load", "ExecMainExitTimestampMonotonic"); kubelet < ended {
+		m.t.Errorf("kubelet was started %v before images were loaded", ended-kubelet)
+	}
+	if result := m.property("berth-images-load", "Result"); result != "exit-code" {
+		m.t.Errorf("a broken file: berth-images-load ended with %s", result)
+	}
+	if log := m.run("journalctl -b -u berth-images-load"); !strings.Contains(log, images+"/b.tar: ") {
+		m.t.Error("the log does not name the broken file")
+	}
+	if list := m.run("berth images list --unused"); !strings.Contains(list, loaded) {
+		m.t.Errorf("%s is not loaded", loaded)
+	}
+	m.run("rm " + images + "/b.tar && systemctl start berth-images-load && systemctl disable berth-images-load && rm -r " + images)
+	if again := m.run("journalctl -b -u berth-images-load"); !strings.Contains(again, "0 images loaded, 1 there already") {
+		m.t.Error("the second time the image is loaded again")
+	}
 }
 
 // booted returns when systemd started; a container has the clock of its host.

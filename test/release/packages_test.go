@@ -22,6 +22,7 @@ func contents(more ...string) []string {
 		"-rwxr-xr-x /usr/bin/berth-credential-provider",
 		"-rwxr-xr-x /usr/bin/berth-ecr-token",
 		"-rwxr-xr-x /usr/bin/docker-credential-berth",
+		"-rw-r--r-- /usr/lib/systemd/system/berth-images-load.service",
 		"-rw-r--r-- /usr/lib/systemd/system/berth-images.service",
 		"-rw-r--r-- /usr/lib/systemd/system/berth.service",
 		"-rw-r--r-- /usr/share/bash-completion/completions/berth",

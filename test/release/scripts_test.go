@@ -74,7 +74,7 @@ const (
 	start     = "systemctl start berth.service\n"
 	restore   = "berth restore\n"
 	uninstall = "berth uninstall --yes --no-restart\n"
-	images    = "systemctl --no-reload disable --now berth-images.service\n"
+	images    = "systemctl --no-reload disable --now berth-images.service berth-images-load.service\n"
 	disable   = "systemctl --no-reload disable berth.service\n"
 )
 

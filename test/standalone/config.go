@@ -1,14 +1,23 @@
 package standalone
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 )
 
 // config returns the KubeletConfiguration.
 func (k *Kubelet) config(o Options) []byte {
-	return append(Config(k.dir, o.Socket), fmt.Appendf(nil, "staticPodPath: %q\nfileCheckFrequency: 1s\n%s", k.pods(), o.More)...)
+	config := Config(k.dir, o.Socket)
+	if o.EvictionHard != "" {
+		config = bytes.Replace(config, []byte(withoutDisks), []byte("evictionHard: "+o.EvictionHard), 1)
+	}
+	return append(config, fmt.Appendf(nil, "staticPodPath: %q\nfileCheckFrequency: 1s\n%s", k.pods(), o.More)...)
 }
+
+// withoutDisks keeps kubelet from looking at the machine's disks.
+const withoutDisks = `localStorageCapacityIsolation: false
+evictionHard: {memory.available: 1Mi}`
 
 // Config returns a KubeletConfiguration for a kubelet that keeps its files in dir and has its
 // container runtime at socket. It opens no port and sets no packet filter rule. It needs nothing
@@ -31,8 +40,7 @@ cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
-localStorageCapacityIsolation: false
-evictionHard: {memory.available: 1Mi}
+%s
 resolvConf: ""
-`, filepath.Join(dir, "podlogs"), filepath.Join(dir, "volume-plugins"), "unix://"+socket)
+`, filepath.Join(dir, "podlogs"), filepath.Join(dir, "volume-plugins"), "unix://"+socket, withoutDisks)
 }

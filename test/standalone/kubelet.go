@@ -28,6 +28,9 @@ type Options struct {
 	// credential providers; without ProviderConfig it has none.
 	ProviderConfig, ProviderBinDir string
 	Env                            []string // in place of our environment; PATH is added
+	// EvictionHard are thresholds, as in {imagefs.available: 1Gi}. Without them kubelet does not look
+	// at disks.
+	EvictionHard string
 	// More is added to the KubeletConfiguration.
 	More string
 }

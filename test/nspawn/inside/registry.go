@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
@@ -24,7 +26,7 @@ const address = "127.0.0.1:5000"
 // served returns the repositories, each with one image: containerd would not ask again for an image
 // that it has.
 func served() []string {
-	return strings.Fields("control wired boot upgraded kept removed again after busybox")
+	return strings.Fields("control wired boot upgraded kept removed again after busybox loaded")
 }
 
 // serve runs the registry until ctx is done. It notifies systemd when all images are there.
@@ -64,6 +66,14 @@ func serve(ctx context.Context, record string) error {
 func put(ctx context.Context, repository string) error {
 	image, err := random.Image(1024, 1)
 	if err != nil {
+		return err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return err
+	}
+	config.OS, config.Architecture = "linux", runtime.GOARCH // berth images load compares them
+	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return err
 	}
 	for _, tag := range []string{"v1", "latest"} {
