@@ -15,6 +15,7 @@ func TestNotes(t *testing.T) {
 		"no config":    {nil, []string{"There is no config yet", "--set-file config="}},
 		"restore":      {[]string{"--set", "mode=restore"}, []string{"rollout status", "helm uninstall", "provider.remove=true"}},
 		"pod network":  {[]string{"--set", "existingConfigMap=c,hostNetwork=false"}, []string{"set health.mode to report"}},
+		"startup taint": {[]string{"--set", "startupTaint.enabled=true"}, []string{"cluster-autoscaler.kubernetes.io/berth", "out of your node pools"}},
 		"another name": {[]string{"--set", "fullnameOverride=other"}, []string{"daemonset/other"}},
 	} {
 		t.Run(name, func(t *testing.T) {
