@@ -121,7 +121,7 @@ func (r *trial) node(name string, seed uint64) {
 // was ready or the limit has passed, and in the end each taint is gone that must go.
 func TestFaults(t *testing.T) {
 	removed := 0
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		for _, open := range []time.Duration{0, 3 * time.Minute} {
 			t.Run(fmt.Sprint(seed, " ", open), func(t *testing.T) {
 				dir := t.TempDir()
@@ -134,7 +134,7 @@ func TestFaults(t *testing.T) {
 			})
 		}
 	}
-	if removed < 50 {
+	if removed < 40 {
 		t.Errorf("only %d taints were removed: this proves nothing", removed)
 	}
 }

@@ -157,9 +157,9 @@ func TestConcurrentEdits(t *testing.T) {
 			f.Change("nodes/n", func(o object) object {
 				spec := o["spec"].(object)
 				spec["taints"] = append(spec["taints"].([]any), taintOf(add))
+				want = append(want, add) // one edit at a time
 				return o
 			})
-			want = append(want, add)
 		}
 		// Each of the first patches finds a node that has changed since it was read.
 		patches := 0
