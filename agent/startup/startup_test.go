@@ -85,6 +85,7 @@ func TestTaint(t *testing.T) {
 			f.report("berth-1", true)
 			time.Sleep(time.Minute)
 			f.report("berth-1", false)
+			time.Sleep(time.Second) // nodes and pods are two watches, in no order
 			f.Change("nodes/n", func(o object) object {
 				o["spec"] = object{"taints": []any{taintOf(key), taintOf(other)}}
 				return o

@@ -67,6 +67,7 @@ func TestCache(t *testing.T) {
 		"watch broken":       {"WATCH", fakekube.Broken, 3},
 		"watch slow":         {"WATCH", fakekube.Slow, 3},
 		"watch from too old": {"WATCH", fakekube.Gone, 12},
+		"watch expired":      {"WATCH", fakekube.Expired, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -122,6 +123,31 @@ func TestCache(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A watch that cannot go on, because the API server has forgotten the changes since, is a new list.
+func TestCompaction(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, api := client(t, dir)
+		defer s.Close()
+		defer api.Close()
+		put(s, "a")
+		cache := &Cache[thing]{Client: api, Path: "/api/v1/nodes", Log: slog.New(slog.DiscardHandler), Changed: func() {}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { cache.Run(ctx) })
+		time.Sleep(time.Second)
+		s.Disconnect()
+		put(s, "b")
+		s.Compact()
+		time.Sleep(time.Minute)
+		if items, _ := cache.Items(); len(items) != 2 || s.Count("GET", "nodes") != 2 {
+			t.Errorf("%d objects after %d lists, want 2 and 2", len(items), s.Count("GET", "nodes"))
+		}
+		cancel()
+		running.Wait()
+	})
 }
 
 // kubelet replaces the token; a refused one is an error that does not hold it.

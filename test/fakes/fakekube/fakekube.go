@@ -38,7 +38,8 @@ const (
 	TooMany         // 429, with Retry-After: 1
 	Broken          // 500
 	Conflict        // 409
-	Gone            // 410; of a watch that began, an event ERROR
+	Gone            // 410
+	Expired         // of a watch that began, an event ERROR with the code 410
 	Slow            // the answer comes after 5 seconds
 	Cut             // a watch ends after the next event, in the middle of a line
 	numFaults       // how many there are
@@ -114,6 +115,9 @@ func (s *Server) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
+
+// Disconnect closes all connections.
+func (s *Server) Disconnect() { s.http.CloseClientConnections() }
 
 // Rotate writes another token and refuses the one before the last.
 func (s *Server) Rotate() error {
@@ -261,8 +265,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case fault == Conflict:
 		answerStatus(w, http.StatusConflict, "the object has been modified")
 		return
-	case fault == Gone && !watch:
-		answerStatus(w, http.StatusGone, "the provided continue parameter is too old")
+	case fault == Gone:
+		answerStatus(w, http.StatusGone, "too old resource version")
 		return
 	case fault == Slow:
 		time.Sleep(5 * time.Second)
@@ -388,6 +392,13 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, collection string
 		answerStatus(w, http.StatusBadRequest, "resourceVersion")
 		return
 	}
+	s.mu.Lock()
+	tooOld := version < s.oldest
+	s.mu.Unlock()
+	if tooOld {
+		answerStatus(w, http.StatusGone, "too old resource version")
+		return
+	}
 	seconds, _ := strconv.Atoi(r.URL.Query().Get("timeoutSeconds"))
 	end := time.NewTimer(time.Duration(seconds) * time.Second)
 	defer end.Stop()
@@ -407,7 +418,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, collection string
 		_, _ = w.Write(append(raw, '\n'))
 		flush()
 	}
-	if fault == Gone {
+	if fault == Expired {
 		write("ERROR", Object{"code": http.StatusGone, "message": "too old resource version"})
 		return
 	}
@@ -424,7 +435,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, collection string
 				fresh = append(fresh, e)
 			}
 		}
-		version, grown := s.version, s.grown
+		version = s.version
+		grown := s.grown
 		s.mu.Unlock()
 		for _, e := range fresh {
 			if c, _ := split(e.path); c == collection && selected(r, e.object) {
