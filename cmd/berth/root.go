@@ -56,7 +56,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return o.checkOutput(cmd) }
 	install := newInstall(o)
 	install.SetIn(stdin) // it checks whether that is a terminal
-	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), install, newUninstall(o), newPlace(o), newImages(o), newTrace(o), newVersion(o))
+	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), install, newUninstall(o), newPlace(o), newImages(o), newTrace(o), newStartupTaint(), newVersion(o))
 	o.describeOutput(cmd)
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)

@@ -11,11 +11,12 @@ func TestNotes(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"install":      {[]string{"--set-string", "config=apiVersion: berth/v1alpha1"}, []string{"rollout status", "berth install", "mode=restore"}},
-		"no config":    {nil, []string{"There is no config yet", "--set-file config="}},
-		"restore":      {[]string{"--set", "mode=restore"}, []string{"rollout status", "helm uninstall", "provider.remove=true"}},
-		"pod network":  {[]string{"--set", "existingConfigMap=c,hostNetwork=false"}, []string{"set health.mode to report"}},
-		"another name": {[]string{"--set", "fullnameOverride=other"}, []string{"daemonset/other"}},
+		"install":       {[]string{"--set-string", "config=apiVersion: berth/v1alpha1"}, []string{"rollout status", "berth install", "mode=restore"}},
+		"no config":     {nil, []string{"There is no config yet", "--set-file config="}},
+		"restore":       {[]string{"--set", "mode=restore"}, []string{"rollout status", "helm uninstall", "provider.remove=true"}},
+		"pod network":   {[]string{"--set", "existingConfigMap=c,hostNetwork=false"}, []string{"set health.mode to report"}},
+		"startup taint": {[]string{"--set", "startupTaint.enabled=true"}, []string{"cluster-autoscaler.kubernetes.io/berth", "out of your node pools"}},
+		"another name":  {[]string{"--set", "fullnameOverride=other"}, []string{"daemonset/other"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, stderr, err := helm(t, append([]string{"install", "berth", chart, "--namespace", "kube-system", "--dry-run=client"}, c.args...)...)

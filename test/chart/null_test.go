@@ -38,6 +38,7 @@ podMonitor: {enabled: true}
 prometheusRule: {enabled: true}
 grafanaDashboard: {enabled: true}
 hostPaths: {root: /tmp/x}
+startupTaint: {enabled: true}
 provider: {configuration: "kind: CredentialProviderConfig"}
 `
 	names := paths("", all)

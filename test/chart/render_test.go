@@ -31,6 +31,7 @@ type rendered struct {
 	binding   *rbacv1.ClusterRoleBinding
 	monitor   *monitoring.PodMonitor
 	rule      *monitoring.PrometheusRule
+	startup   startupObjects
 }
 
 // helm runs the helm that parts.sh has built; it does not build it.
@@ -95,6 +96,12 @@ func decode(out string) (rendered, error) {
 		}
 		var into any
 		config := &corev1.ConfigMap{}
+		if ofStartupTaint(doc) {
+			if err := r.startup.add(kind.Kind, doc); err != nil {
+				return r, err
+			}
+			continue
+		}
 		switch kind.APIVersion + "/" + kind.Kind {
 		case "/":
 			continue // a comment

@@ -41,6 +41,12 @@ func (w *fixture) boundaries(listen string) {
 		}
 	}
 
+	for _, kind := range []string{"deployments", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "validatingadmissionpolicies", "validatingadmissionpolicybindings"} {
+		if some := w.kubectl("get", kind, "-A", "-l", "app.kubernetes.io/instance=berth", "-o", "name"); some != "" {
+			w.Errorf("the release has %s", some)
+		}
+	}
+
 	pids := processes(w, "/berth", "--listen="+listen)
 	if len(pids) != 1 {
 		w.Fatalf("%d agents run", len(pids))

@@ -9,6 +9,9 @@
 // TestPodRoles has no chart: kubelet asks the credential provider with the tokens of service accounts,
 // and the fake STS checks them against the keys of the API server.
 //
+// TestStartupTaint has one real node and twenty Node objects, whose agents the test reports as ready;
+// controllers, scheduler, admission and the Deployment are real.
+//
 // TestNodeSetup needs two nodes whose containerd is a service that can be restarted: machines of
 // systemd-nspawn, each with its own network and cgroups.
 package cluster

@@ -45,6 +45,7 @@ type fixture struct {
 	nodes    []string // their names
 	root     string   // the part of startNode's node that Berth writes to
 	program  string   // a static binary for images
+	taints   string   // with which startNode's kubelet registers its node
 
 	plane      *controlplane.Plane
 	kubeconfig string
@@ -204,6 +205,7 @@ func (w *fixture) startKubelet(providerConfig, providerBinDir string) {
 		Kubeconfig:     config,
 		Env:            append(w.aws.Env(), "HOME="+w.dir),
 		ProviderConfig: providerConfig, ProviderBinDir: providerBinDir,
+		Taints: w.taints,
 	})
 	w.check(err)
 }

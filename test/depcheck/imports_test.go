@@ -60,6 +60,8 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"node/desired", module + "node/reconcile", "desired is a function of values"},
 	{"node", module + "agent", "the agent uses what the commands use, not the other way round"},
 	{"agent", "k8s.io/client-go", "the agent needs no API server"},
+	{"agent/startup", module + "node", "the startup taint needs no node"},
+	{"agent/startup", module + "config", "the startup taint needs no config"},
 	{"hostsconf", module + "images", "imports point from cmd to internal"},
 	{"credprovider", module + "images", "imports point from cmd to internal"},
 	{"agent", module + "images", "the daemon and the image verbs are independent"},
@@ -128,6 +130,12 @@ func TestImports(t *testing.T) {
 			t.Errorf("%s: manifests holds what people deploy, and no Go", p.ImportPath)
 		}
 		for _, i := range p.Imports {
+			if i == module+"internal/kubeapi" && p.ImportPath != module+"agent/startup" && p.ImportPath != module+"cmd/berth" {
+				t.Errorf("%s imports %s: only agent/startup asks the API server", p.ImportPath, i)
+			}
+			if i == module+"agent/startup" && p.ImportPath != module+"cmd/berth" {
+				t.Errorf("%s imports %s: the daemon has no right in the API", p.ImportPath, i)
+			}
 			if strings.HasPrefix(i, "github.com/aws/") && p.ImportPath != module+"credprovider/ecr/client" &&
 				!strings.HasPrefix(p.ImportPath, module+"test/") {
 				t.Errorf("%s imports %s: only credprovider/ecr/client knows AWS", p.ImportPath, i)

@@ -113,11 +113,16 @@ func (p *Plane) start(ctx context.Context, o Options, users []User) error {
 		}
 		args := []string{"--kubeconfig", config, "--leader-elect=false", "--secure-port", "0"}
 		if name == "kube-controller-manager" {
-			// The pods of a DaemonSet need no other controllers.
-			args = append(args, "--use-service-account-credentials", "--controllers", strings.Join([]string{
-				"daemonset-controller", "serviceaccount-controller", "garbage-collector-controller",
-				"node-lifecycle-controller", "taint-eviction-controller", "pod-garbage-collector-controller",
-			}, ","))
+			// The pods of a DaemonSet and of a Deployment need no other controllers. A node of which no
+			// kubelet reports stays as it is for longer than a test.
+			args = append(args, "--use-service-account-credentials", "--root-ca-file", p.CA(),
+				"--node-monitor-grace-period", "1h", "--node-startup-grace-period", "1h",
+				"--controllers", strings.Join([]string{
+					"daemonset-controller", "deployment-controller", "replicaset-controller",
+					"serviceaccount-controller", "root-ca-certificate-publisher-controller",
+					"garbage-collector-controller", "node-lifecycle-controller", "taint-eviction-controller",
+					"pod-garbage-collector-controller", "validatingadmissionpolicy-status-controller",
+				}, ","))
 		}
 		if err := p.run(filepath.Join(o.Bin, name), args...); err != nil {
 			return err

@@ -32,6 +32,8 @@ type Options struct {
 	// ProviderConfig and ProviderBinDir are kubelet's two flags for image
 	// credential providers; empty for none.
 	ProviderConfig, ProviderBinDir string
+	// Taints is kubelet's --register-with-taints; empty for none.
+	Taints string
 }
 
 // Kubelet is a running kubelet.
@@ -91,6 +93,9 @@ func Start(dir string, o Options) (*Kubelet, error) {
 	}
 	if o.ProviderConfig != "" {
 		args = append(args, "--image-credential-provider-config", o.ProviderConfig, "--image-credential-provider-bin-dir", o.ProviderBinDir)
+	}
+	if o.Taints != "" {
+		args = append(args, "--register-with-taints", o.Taints)
 	}
 	k.cmd = exec.Command("nsenter", args...)
 	k.cmd.Env = append(append([]string(nil), o.Env...), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")

@@ -1,0 +1,491 @@
+// Package fakekube is a stand-in for the API server of Kubernetes: nodes and pods over HTTPS, with
+// lists in pages, watches, merge patches with a resource version, and faults.
+//
+// Connections are in memory, so that it works in a bubble of testing/synctest. Start reading at
+// [Start]. It checks no right and no schema: test/cluster has a real API server.
+package fakekube
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Object is an object in the form of its JSON.
+type Object = map[string]any
+
+// Fault is what goes wrong with a request.
+type Fault int
+
+// The faults.
+const (
+	None      Fault = iota
+	Dropped         // the connection is closed before the request is looked at
+	Lost            // it is done, and the connection is closed before the answer
+	TooMany         // 429, with Retry-After: 1
+	Broken          // 500
+	Conflict        // 409
+	Gone            // 410
+	Expired         // of a watch that began, an event ERROR with the code 410
+	Slow            // the answer comes after 5 seconds
+	Cut             // a watch ends after the next event, in the middle of a line
+	numFaults       // how many there are
+)
+
+// Faults is how many faults there are: a random one is below it.
+const Faults = int(numFaults)
+
+// Server is a running API server.
+type Server struct {
+	dir  string
+	http *httptest.Server
+	pipe *listener
+
+	mu      sync.Mutex
+	tokens  []string // valid ones
+	version int
+	objects map[string]Object // by path below /api/v1, such as nodes/a
+	events  []event
+	oldest  int           // a watch must begin at this version or later
+	grown   chan struct{} // closed and replaced with each event
+	fault   func(r *http.Request) Fault
+	patched func(before, after Object)
+	counts  map[string]int // requests by method and kind
+}
+
+type event struct {
+	version int
+	kind    string // ADDED, MODIFIED, DELETED
+	path    string
+	object  Object
+}
+
+// Start starts a server and writes the files of a service account to dir.
+func Start(dir string) (*Server, error) {
+	s := &Server{
+		dir: dir, objects: map[string]Object{}, version: 1, grown: make(chan struct{}), counts: map[string]int{},
+		fault: func(*http.Request) Fault { return None }, patched: func(Object, Object) {},
+		pipe: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+	}
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	_ = s.http.Listener.Close()
+	s.http.Listener = s.pipe
+	s.http.EnableHTTP2 = true
+	s.http.StartTLS()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw})
+	for name, content := range map[string][]byte{"ca.crt": ca, "namespace": []byte("kube-system")} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.Rotate()
+}
+
+// Close ends the server.
+func (s *Server) Close() {
+	s.http.CloseClientConnections()
+	s.http.Close()
+}
+
+// Address is the address for Dial; the certificate is for it.
+func (s *Server) Address() string { return "127.0.0.1:443" }
+
+// Dial opens a connection to the server.
+func (s *Server) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case s.pipe.conns <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-s.pipe.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Disconnect closes all connections.
+func (s *Server) Disconnect() { s.http.CloseClientConnections() }
+
+// Rotate writes another token and refuses the one before the last.
+func (s *Server) Rotate() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens = append(s.tokens[max(0, len(s.tokens)-1):], "token-"+rand.Text())
+	return os.WriteFile(filepath.Join(s.dir, "token"), []byte(s.tokens[len(s.tokens)-1]), 0o600)
+}
+
+// Tokens returns the valid tokens.
+func (s *Server) Tokens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tokens)
+}
+
+// SetFaults makes fault decide what goes wrong with each request.
+func (s *Server) SetFaults(fault func(r *http.Request) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
+}
+
+// OnPatch calls patched for each patch that is accepted, while nothing else can change.
+func (s *Server) OnPatch(patched func(before, after Object)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.patched = patched
+}
+
+// Count returns how many requests with a method there were for a kind, nodes or pods; a watch has
+// the method WATCH.
+func (s *Server) Count(method, kind string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[method+" "+kind]
+}
+
+// Change calls change with an object, nil if there is none, and keeps the result; nil removes it.
+// path is nodes/NAME or namespaces/NAMESPACE/pods/NAME. A new object gets a uid and a
+// creationTimestamp, unless it has one.
+func (s *Server) Change(path string, change func(Object) Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change(path, change)
+}
+
+func (s *Server) change(path string, change func(Object) Object) Object {
+	old, existed := s.objects[path]
+	object := change(clone(old))
+	s.version++
+	kind := "MODIFIED"
+	switch {
+	case object == nil && !existed:
+		return nil
+	case object == nil:
+		kind, object = "DELETED", clone(old)
+		delete(s.objects, path)
+	case !existed:
+		kind = "ADDED"
+		meta := Metadata(object)
+		meta["uid"] = rand.Text()
+		if meta["creationTimestamp"] == nil {
+			meta["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+		}
+	}
+	Metadata(object)["name"] = path[strings.LastIndex(path, "/")+1:]
+	Metadata(object)["resourceVersion"] = strconv.Itoa(s.version)
+	if kind != "DELETED" {
+		s.objects[path] = object
+	}
+	s.events = append(s.events, event{s.version, kind, path, clone(object)})
+	close(s.grown)
+	s.grown = make(chan struct{})
+	return clone(object)
+}
+
+// Get returns a copy of an object, nil if there is none.
+func (s *Server) Get(path string) Object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return clone(s.objects[path])
+}
+
+// Compact forgets all events: a watch from before gets 410.
+func (s *Server) Compact() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events, s.oldest = nil, s.version
+}
+
+// Metadata returns the metadata of an object, which it makes if there is none.
+func Metadata(o Object) Object {
+	meta, ok := o["metadata"].(Object)
+	if !ok {
+		meta = Object{}
+		o["metadata"] = meta
+	}
+	return meta
+}
+
+func clone(o Object) Object {
+	if o == nil {
+		return nil
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		panic(err)
+	}
+	var c Object
+	if err := json.Unmarshal(raw, &c); err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
+	if !ok {
+		answerStatus(w, http.StatusNotFound, "no such path")
+		return
+	}
+	s.mu.Lock()
+	fault, authorized := s.fault(r), slices.ContainsFunc(s.tokens, func(t string) bool { return r.Header.Get("Authorization") == "Bearer "+t })
+	method, watch := r.Method, r.URL.Query().Get("watch") == "true"
+	if watch {
+		method = "WATCH"
+	}
+	collection, name := split(path)
+	s.counts[method+" "+collection[strings.LastIndex(collection, "/")+1:]]++
+	s.mu.Unlock()
+	switch {
+	case fault == Dropped:
+		panic(http.ErrAbortHandler)
+	case !authorized:
+		answerStatus(w, http.StatusUnauthorized, "Unauthorized")
+		return
+	case fault == TooMany:
+		w.Header().Set("Retry-After", "1")
+		answerStatus(w, http.StatusTooManyRequests, "please try again later")
+		return
+	case fault == Broken:
+		answerStatus(w, http.StatusInternalServerError, "etcdserver: request timed out")
+		return
+	case fault == Conflict:
+		answerStatus(w, http.StatusConflict, "the object has been modified")
+		return
+	case fault == Gone:
+		answerStatus(w, http.StatusGone, "too old resource version")
+		return
+	case fault == Slow:
+		time.Sleep(5 * time.Second)
+	}
+	switch {
+	case watch:
+		s.watch(w, r, collection, fault)
+		return
+	case r.Method == http.MethodPatch:
+		s.patch(w, r, path, fault)
+	case r.Method == http.MethodGet && name != "":
+		s.mu.Lock()
+		object := clone(s.objects[path])
+		s.mu.Unlock()
+		if object == nil {
+			answerStatus(w, http.StatusNotFound, path+" not found")
+			return
+		}
+		answer(w, http.StatusOK, object, fault)
+	case r.Method == http.MethodGet:
+		s.list(w, r, collection, fault)
+	default:
+		answerStatus(w, http.StatusMethodNotAllowed, r.Method)
+	}
+}
+
+// split returns the collection of a path, and the name of the object if it names one.
+func split(path string) (collection, name string) {
+	parts := strings.Split(path, "/")
+	if parts[0] == "namespaces" && len(parts) == 4 || parts[0] != "namespaces" && len(parts) == 2 {
+		return strings.Join(parts[:len(parts)-1], "/"), parts[len(parts)-1]
+	}
+	return path, ""
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request, collection string, fault Fault) {
+	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+	if err != nil {
+		limit = 1 << 30
+	}
+	from := r.URL.Query().Get("continue")
+	s.mu.Lock()
+	items := []Object{}
+	next := ""
+	for _, path := range slices.Sorted(maps.Keys(s.objects)) {
+		if c, _ := split(path); c != collection || path < from || !selected(r, s.objects[path]) {
+			continue
+		}
+		if len(items) == limit {
+			next = path
+			break
+		}
+		items = append(items, clone(s.objects[path]))
+	}
+	version := strconv.Itoa(s.version)
+	s.mu.Unlock()
+	answer(w, http.StatusOK, Object{
+		"metadata": Object{"resourceVersion": version, "continue": next}, "items": items,
+	}, fault)
+}
+
+// selected reports whether an object matches the labelSelector of a request, which has only
+// equalities.
+func selected(r *http.Request, o Object) bool {
+	selector := r.URL.Query().Get("labelSelector")
+	if selector == "" {
+		return true
+	}
+	labels, _ := Metadata(o)["labels"].(Object)
+	for one := range strings.SplitSeq(selector, ",") {
+		key, value, _ := strings.Cut(one, "=")
+		if labels[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) patch(w http.ResponseWriter, r *http.Request, path string, fault Fault) {
+	var patch Object
+	if err := json.NewDecoder(r.Body).Decode(&patch); err != nil || r.Header.Get("Content-Type") != "application/merge-patch+json" {
+		answerStatus(w, http.StatusBadRequest, fmt.Sprint("no merge patch: ", err))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.objects[path]
+	if old == nil {
+		answerStatus(w, http.StatusNotFound, path+" not found")
+		return
+	}
+	if v, ok := Metadata(patch)["resourceVersion"]; ok && v != Metadata(old)["resourceVersion"] {
+		answerStatus(w, http.StatusConflict, "the object has been modified; please apply your changes to the latest version")
+		return
+	}
+	after := s.change(path, func(o Object) Object { return merge(o, patch) })
+	s.patched(clone(old), after)
+	answer(w, http.StatusOK, after, fault)
+}
+
+// merge is a merge patch: RFC 7386.
+func merge(o, patch Object) Object {
+	if o == nil {
+		o = Object{}
+	}
+	for key, value := range patch {
+		switch value := value.(type) {
+		case nil:
+			delete(o, key)
+		case Object:
+			below, _ := o[key].(Object)
+			o[key] = merge(below, value)
+		default:
+			o[key] = value
+		}
+	}
+	return o
+}
+
+func (s *Server) watch(w http.ResponseWriter, r *http.Request, collection string, fault Fault) {
+	version, err := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
+	if err != nil {
+		answerStatus(w, http.StatusBadRequest, "resourceVersion")
+		return
+	}
+	s.mu.Lock()
+	tooOld := version < s.oldest
+	s.mu.Unlock()
+	if tooOld {
+		answerStatus(w, http.StatusGone, "too old resource version")
+		return
+	}
+	seconds, _ := strconv.Atoi(r.URL.Query().Get("timeoutSeconds"))
+	end := time.NewTimer(time.Duration(seconds) * time.Second)
+	defer end.Stop()
+	w.WriteHeader(http.StatusOK)
+	flush := w.(http.Flusher).Flush
+	flush()
+	write := func(kind string, o Object) {
+		raw, err := json.Marshal(Object{"type": kind, "object": o})
+		if err != nil {
+			panic(err)
+		}
+		if fault == Cut {
+			_, _ = w.Write(raw[:len(raw)/2])
+			flush()
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(append(raw, '\n'))
+		flush()
+	}
+	if fault == Expired {
+		write("ERROR", Object{"code": http.StatusGone, "message": "too old resource version"})
+		return
+	}
+	for {
+		s.mu.Lock()
+		if version < s.oldest {
+			s.mu.Unlock()
+			write("ERROR", Object{"code": http.StatusGone, "message": "too old resource version"})
+			return
+		}
+		var fresh []event
+		for _, e := range s.events {
+			if e.version > version {
+				fresh = append(fresh, e)
+			}
+		}
+		version = s.version
+		grown := s.grown
+		s.mu.Unlock()
+		for _, e := range fresh {
+			if c, _ := split(e.path); c == collection && selected(r, e.object) {
+				write(e.kind, e.object)
+			}
+		}
+		write("BOOKMARK", Object{"metadata": Object{"resourceVersion": strconv.Itoa(version)}})
+		select {
+		case <-grown:
+		case <-end.C:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, code int, o Object, fault Fault) {
+	if fault == Lost {
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(o) // the client may be gone
+}
+
+func answerStatus(w http.ResponseWriter, code int, message string) {
+	answer(w, code, Object{"kind": "Status", "code": code, "message": message}, None)
+}
+
+// listener accepts connections in memory.
+type listener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
