@@ -39,7 +39,8 @@ var (
 type fixture struct {
 	registries map[string]*fakeregistry.Server
 	internet   *internet.Internet
-	dir        string // the working directory of commands, with all files
+	dir        string           // the working directory of commands, with all files
+	requests   []map[string]int // to each registry, by each block of commands
 }
 
 // newFixture starts the registries and their network. change may put a handler in front of a

@@ -107,7 +107,7 @@ func TestHubPage(t *testing.T) {
 	}
 	steps, problems := w.walk(t.Context(), string(text))
 	for _, s := range steps {
-		t.Logf("%s(%s)\n%s%v", s.text, s.info, s.printed, s.asked)
+		t.Logf("%s(%s)\n%s%v", s.Text, s.Info, s.Printed, s.asked)
 	}
 	for _, p := range problems {
 		t.Error(p)
@@ -118,26 +118,26 @@ func TestHubPage(t *testing.T) {
 	// The page's proof is valid: with the network closed Docker Hub was not asked, and its count
 	// did not change.
 	last := steps[len(steps)-1]
-	if !strings.Contains(last.text, "--rate-limit") || h.of(member.name) >= 200 {
-		t.Errorf("the last step is %q and %d of 200 pulls are left: was nothing copied with the login?", last.text, h.of(member.name))
+	if !strings.Contains(last.Text, "--rate-limit") || h.of(member.name) >= 200 {
+		t.Errorf("the last step is %q and %d of 200 pulls are left: was nothing copied with the login?", last.Text, h.of(member.name))
 	}
 	updates, traced := 0, 0 // the first update is the mirror, the second closes the network
 	for _, s := range steps {
-		updates += strings.Count(s.printed, "update /etc/containerd/certs.d/docker.io")
-		if updates < 2 || !strings.Contains(s.text, "trace") {
+		updates += strings.Count(s.Printed, "update /etc/containerd/certs.d/docker.io")
+		if updates < 2 || !strings.Contains(s.Text, "trace") {
 			continue
 		}
 		traced++
 		if s.asked[hub] > 0 || s.asked[corp] == 0 {
-			t.Errorf("%sasked %v", s.text, s.asked)
+			t.Errorf("%sasked %v", s.Text, s.asked)
 		}
 	}
 	if traced != 1 {
 		t.Errorf("%d blocks trace after the way to Docker Hub was closed, want 1", traced)
 	}
 	for _, s := range steps {
-		if strings.Contains(s.printed, member.password) {
-			t.Errorf("%sprinted the password", s.text)
+		if strings.Contains(s.Printed, member.password) {
+			t.Errorf("%sprinted the password", s.Text)
 		}
 	}
 }

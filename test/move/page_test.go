@@ -6,107 +6,33 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/test/walkthrough"
 )
-
-// block is a fenced block of a page: the words after the fence, and the text.
-//
-//	sh        commands, run in the directory of the fixture: "node" is on a node,
-//	          "inside" is behind the air gap
-//	text      the output of the commands before it, with their exit code
-//	yaml toml a file, if its first line is a comment with its name
-type block struct{ info, text string }
-
-var (
-	fence    = regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$")
-	fileName = regexp.MustCompile(`\A# (\S+\.(?:ya?ml|toml))\n`)
-)
-
-func blocksOf(page string) []block {
-	var all []block
-	for _, m := range fence.FindAllStringSubmatch(page, -1) {
-		all = append(all, block{m[1], m[2]})
-	}
-	return all
-}
 
 // step is a block of commands that was run.
 type step struct {
-	block
-	printed string
-	code    int
-	took    time.Duration
-	asked   map[string]int // requests to each registry
+	walkthrough.Step
+	asked map[string]int // requests to each registry
 }
 
-// walk follows a page in its order. The problems are all differences from the page; a command that
-// cannot be run ends the walk.
+// walk follows a page in its order.
 func (w *fixture) walk(ctx context.Context, page string) (steps []step, problems []string) {
-	all := blocksOf(page)
-	for i, b := range all {
-		language, _, _ := strings.Cut(b.info, " ")
-		var err error
-		switch language {
-		case "yaml", "toml":
-			err = w.file(b.text)
-		case "text":
-			if i == 0 || !strings.HasPrefix(all[i-1].info, "sh") || b.text == "" {
-				err = fmt.Errorf("no command comes before this output, or it is empty:\n%s", b.text)
-			}
-		case "sh":
-			var s step
-			if s, err = w.run(ctx, b); err != nil {
-				break
-			}
-			steps = append(steps, s)
-			var want block
-			if i+1 < len(all) && strings.HasPrefix(all[i+1].info, "text") {
-				want = all[i+1]
-			}
-			if !fits(want.text, s.printed) {
-				problems = append(problems, fmt.Sprintf("%sthe page shows\n%s\nit printed\n%s", b.text, want.text, s.printed))
-			}
-			if s.code != exitCode(want) {
-				err = fmt.Errorf("%sexit code %d, and the page says %d; it printed\n%s", b.text, s.code, exitCode(want), s.printed)
-			}
-		default:
-			err = fmt.Errorf("a block of %q", b.info)
-		}
-		if err != nil {
-			return steps, append(problems, err.Error())
-		}
+	w.requests = nil
+	ran, problems := walkthrough.Walk(ctx, page, w)
+	for i, s := range ran {
+		steps = append(steps, step{s, w.requests[i]})
 	}
 	return steps, problems
 }
 
-// exitCode returns the exit code that the page gives for the commands before an output.
-func exitCode(output block) int {
-	if output.info == "text exit 1" {
-		return 1
-	}
-	return 0
-}
-
-// fits compares the page's output with the actual one. An ellipsis matches anything; a page without
-// output matches everything.
-func fits(shown, printed string) bool {
-	pattern := strings.ReplaceAll(regexp.QuoteMeta(shown), "…", "(?s:.+?)")
-	return shown == "" || regexp.MustCompile(`\A`+pattern+`\z`).MatchString(printed)
-}
-
-// file writes a block that names a file: on the node if the name is absolute. The paths of files
-// that a config names are not resolved below the node's root, so they are replaced by paths of this
-// machine.
-func (w *fixture) file(content string) error {
-	m := fileName.FindStringSubmatch(content)
-	if m == nil {
-		return fmt.Errorf("a file without a name in its first line:\n%s", content)
-	}
-	name := m[1]
+// File writes a file: on the node if its name is absolute. The paths of files that a config names
+// are not resolved below the node's root, so they are replaced by paths of this machine.
+func (w *fixture) File(name, content string) error {
 	if filepath.IsAbs(name) {
 		name = filepath.Join("node", name)
 		content = strings.ReplaceAll(content, ": /etc/berth/", ": "+filepath.Join(w.dir, "node/etc/berth")+"/")
@@ -114,32 +40,31 @@ func (w *fixture) file(content string) error {
 	return w.write(name, content)
 }
 
-// run runs a block of commands at the place that it names.
-func (w *fixture) run(ctx context.Context, b block) (step, error) {
+// Run runs commands in the directory of the fixture: "node" is on a node, "inside" is behind the
+// air gap.
+func (w *fixture) Run(ctx context.Context, words []string, commands string) (string, int, error) {
 	place := "workstation"
 	w.internet.All()
-	for _, word := range strings.Fields(b.info)[1:] {
+	for _, word := range words {
 		switch word {
 		case "node":
 			place = word
 		case "inside":
 			w.internet.Only(corp)
 		default:
-			return step{}, fmt.Errorf("commands that are run %q: it is not known where that is", word)
+			return "", 0, fmt.Errorf("commands that are run %q: it is not known where that is", word)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	before := w.asked()
-	s, began := step{block: b}, time.Now()
-	var err error
-	s.printed, s.code, err = w.shell(ctx, place, b.text)
-	s.took = time.Since(began)
-	s.asked = w.asked()
-	for name := range s.asked {
-		s.asked[name] -= before[name]
+	printed, code, err := w.shell(ctx, place, commands)
+	asked := w.asked()
+	for name := range asked {
+		asked[name] -= before[name]
 	}
-	return s, err
+	w.requests = append(w.requests, asked)
+	return printed, code, err
 }
 
 const page = "../../docs/move-to-a-private-registry.md"
@@ -153,7 +78,7 @@ func TestPage(t *testing.T) {
 	}
 	steps, problems := w.walk(t.Context(), string(text))
 	for _, s := range steps {
-		t.Logf("%s(%s, %s)\n%s", s.text, s.took.Round(time.Millisecond), s.info, s.printed)
+		t.Logf("%s(%s, %s)\n%s", s.Text, s.Took.Round(time.Millisecond), s.Info, s.Printed)
 	}
 	for _, p := range problems {
 		t.Error(p)
@@ -202,8 +127,8 @@ func (w *fixture) checkSecrets(t *testing.T, steps []step) {
 	}
 	for _, s := range steps {
 		// convert prints a config with the passwords of cluster.yml.
-		if strings.Contains(s.printed, pusher.password) || strings.Contains(s.printed, puller.password) && !strings.Contains(s.text, "convert") {
-			t.Errorf("%sprinted a password", s.text)
+		if strings.Contains(s.Printed, pusher.password) || strings.Contains(s.Printed, puller.password) && !strings.Contains(s.Text, "convert") {
+			t.Errorf("%sprinted a password", s.Text)
 		}
 	}
 	if refused := w.internet.Refused(); len(refused) > 0 {
@@ -217,21 +142,21 @@ func (w *fixture) checkSwitched(t *testing.T, steps []step) {
 	t.Helper()
 	closed, traced := false, 0
 	for _, s := range steps {
-		if !strings.Contains(s.info, "node") {
+		if !strings.Contains(s.Info, "node") {
 			continue
 		}
 		switch {
-		case strings.Contains(s.text, "restore"):
+		case strings.Contains(s.Text, "restore"):
 			closed = false
-		case strings.Contains(s.printed, "update /etc/containerd/certs.d/docker.io") || strings.Contains(s.info, "inside"):
+		case strings.Contains(s.Printed, "update /etc/containerd/certs.d/docker.io") || strings.Contains(s.Info, "inside"):
 			closed = true
 		}
-		if !closed || !strings.Contains(s.text, "trace") {
+		if !closed || !strings.Contains(s.Text, "trace") {
 			continue
 		}
 		traced++
 		if s.asked[corp] == 0 || s.asked[hub]+s.asked[quay] > 0 {
-			t.Errorf("%sasked %v", s.text, s.asked)
+			t.Errorf("%sasked %v", s.Text, s.asked)
 		}
 	}
 	if traced != 2 {
