@@ -51,6 +51,10 @@ type Docker struct {
 	Proxy proxy.Settings
 	// Pinned names the setting that keeps it from the containerd image store, "" for none.
 	Pinned string
+	// Containers is how many containers run, and LiveRestore is true if they outlive a restart of
+	// dockerd; both are known only if the API answered.
+	Containers  int
+	LiveRestore bool
 	// Rootless is true if it runs without root, and so cannot read files of root.
 	Rootless bool
 
