@@ -266,9 +266,10 @@ func dockerMajor(version string) int {
 func (d *Docker) settingsWithoutAPI(h Host) {
 	switch changed := changedSince(h, d.PID, []string{d.ConfigPath}); {
 	case h.Proc == "":
-		d.Unsettled = fmt.Sprintf("neither the flags of dockerd nor its API (%s) can be seen from here", d.Socket)
+		d.Unsettled = fmt.Sprintf("neither the flags of dockerd nor its API (%s) can be seen from here; mount its socket (docker.socket of the chart)", d.Socket)
 	case len(changed) > 0:
-		d.Unsettled = fmt.Sprintf("%s was changed after dockerd was started, and its API does not answer (%s)", d.ConfigPath, d.Socket)
+		d.Unsettled = fmt.Sprintf("%s was changed after dockerd was started, and its API does not answer (%s); restart Docker, or let berth reach that socket",
+			d.ConfigPath, d.Socket)
 	case d.ConfigError != nil:
 		d.Unsettled = d.ConfigError.Error()
 	}
