@@ -51,6 +51,10 @@ type Docker struct {
 	Proxy proxy.Settings
 	// Pinned names the setting that keeps it from the containerd image store, "" for none.
 	Pinned string
+	// Containers is how many containers run, and LiveRestore is true if they outlive a restart of
+	// dockerd; both are known only if the API answered.
+	Containers  int
+	LiveRestore bool
 	// Rootless is true if it runs without root, and so cannot read files of root.
 	Rootless bool
 
@@ -262,9 +266,10 @@ func dockerMajor(version string) int {
 func (d *Docker) settingsWithoutAPI(h Host) {
 	switch changed := changedSince(h, d.PID, []string{d.ConfigPath}); {
 	case h.Proc == "":
-		d.Unsettled = fmt.Sprintf("neither the flags of dockerd nor its API (%s) can be seen from here", d.Socket)
+		d.Unsettled = fmt.Sprintf("neither the flags of dockerd nor its API (%s) can be seen from here; mount its socket (docker.socket of the chart)", d.Socket)
 	case len(changed) > 0:
-		d.Unsettled = fmt.Sprintf("%s was changed after dockerd was started, and its API does not answer (%s)", d.ConfigPath, d.Socket)
+		d.Unsettled = fmt.Sprintf("%s was changed after dockerd was started, and its API does not answer (%s); restart Docker, or let berth reach that socket",
+			d.ConfigPath, d.Socket)
 	case d.ConfigError != nil:
 		d.Unsettled = d.ConfigError.Error()
 	}

@@ -25,6 +25,8 @@ type dockerInfo struct {
 	APIVersion      string `json:"ApiVersion"`
 	Components      []struct{ Name string }
 	DriverStatus    [][2]string
+	Running         int  `json:"ContainersRunning"`
+	LiveRestore     bool `json:"LiveRestoreEnabled"`
 	SecurityOptions []string
 	RegistryConfig  struct {
 		Mirrors               []string
@@ -52,6 +54,7 @@ func (d *Docker) askAPI(ctx context.Context, h Host) {
 			d.hasLookup, d.tooOld = n >= dockerLookupAPI, n < dockerLookupAPI
 		}
 	}
+	d.Containers, d.LiveRestore = info.Running, info.LiveRestore
 	d.Store, d.StoreFrom = DockerGraphDriver, "docker info"
 	if slices.Contains(info.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"}) {
 		d.Store = DockerContainerd

@@ -2,12 +2,14 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/test/fakes/fakedocker"
@@ -87,6 +89,45 @@ func TestDockerByFiles(t *testing.T) {
 				t.Errorf("rootless: %v", d.Rootless)
 			}
 		})
+	}
+}
+
+// Without the API nobody can see whether Docker was reloaded after an edit of daemon.json. So
+// neither its settings nor its image store are known until it is restarted.
+func TestDockerChangedSinceItsStart(t *testing.T) {
+	h := host(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"features\": {\"containerd-snapshotter\": true}}")
+	var asked []string
+	h.Version = says("Docker version 29.7.2, build abc\n", &asked)
+	for _, c := range []struct {
+		started time.Time
+		reads   node.Reading
+	}{{time.Now().Add(-time.Hour), node.CannotTell}, {time.Now().Add(time.Hour), node.Reads}} {
+		dockerStarted(t, h, c.started)
+		d, _, err := node.DiscoverDocker(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reads, why := d.Reads()
+		if reads != c.reads || (d.Unsettled == "") != (c.reads == node.Reads) {
+			t.Errorf("started at %v: reads %s: %s; %s", c.started, reads, why, d.Unsettled)
+		}
+		if c.reads != node.Reads && !strings.HasSuffix(d.Unsettled, "its API does not answer (/run/docker.sock); restart Docker, or let berth reach that socket") {
+			t.Errorf("no remedy: %s", d.Unsettled)
+		}
+	}
+}
+
+// dockerStarted sets the start time of dockerd, process 700.
+func dockerStarted(t *testing.T, h node.Host, at time.Time) {
+	t.Helper()
+	for name, text := range map[string]string{
+		"stat": fmt.Sprintf("btime %d\n", at.Unix()-10),
+		// 1000 ticks after the boot are ten seconds.
+		"700/stat": "700 (dockerd) S " + strings.Repeat("1 ", 18) + "1000" + strings.Repeat(" 1", 22) + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(h.Proc, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

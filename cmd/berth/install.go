@@ -105,6 +105,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	}
 	o := install.Options{
 		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
+		ValidateDocker: install.ValidateDocker,
 		Say: func(line string) {
 			if done = append(done, line); i.output == "text" {
 				fmt.Fprintln(out, line)

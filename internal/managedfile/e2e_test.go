@@ -178,6 +178,38 @@ func TestReadOnlyDirectory(t *testing.T) {
 		"update docker.io/hosts.toml, unchanged quay.io/hosts.toml, unchanged stays.io/hosts.toml, remove gone.io/hosts.toml")
 }
 
+// TestKeepOwner: the owner of a foreign file stays through its life as Berth's file.
+func TestKeepOwner(t *testing.T) {
+	w := singleWorld(t)
+	const uid, gid = 12, 34
+	owner := func(when string) {
+		t.Helper()
+		var s unix.Stat_t
+		w.must(unix.Stat(w.path(kubelet), &s))
+		if s.Uid != uid || s.Gid != gid || s.Mode&0o7777 != 0o640 {
+			t.Errorf("%s: owner %d:%d, mode %o", when, s.Uid, s.Gid, s.Mode&0o7777)
+		}
+	}
+	file := func(body string) File {
+		return File{Path: kubelet, Body: []byte(body), Mode: 0o640, KeepOwner: true}
+	}
+	w.write(kubelet, "theirs", 0o640)
+	w.must(os.Chown(w.path(kubelet), uid, gid))
+	before := w.tree("/etc")
+	for _, step := range []struct{ action, body string }{{"adopt", "{}"}, {"update", "{1}"}, {"unchanged", "{1}"}} {
+		if got := actions(w.plan(file(step.body))); got != step.action+" "+kubelet {
+			t.Errorf("plan: %s, want %s", got, step.action)
+		}
+		w.apply(file(step.body))
+		owner(step.action)
+	}
+	w.restore()
+	owner("restored")
+	if d := diffTrees(w.tree("/etc"), before); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestReadOnlyRoot(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))

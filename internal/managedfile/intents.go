@@ -27,8 +27,9 @@ func (r *run) intents() {
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}
+		access := r.access(it)
 		rec.Next = &record.Written{
-			SHA: record.Hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+			SHA: record.Hash(it.After.Content()), Mode: access.Mode, UID: access.UID, GID: access.GID,
 			Marked: it.After.Comment != "",
 		}
 		if it.copied != nil {

@@ -15,6 +15,9 @@ type File struct {
 	// Body is the content without the marker line.
 	Body []byte
 	Mode fs.FileMode // permission bits
+	// KeepOwner is true if the file keeps the user and the group of the regular file that it
+	// replaces. Otherwise, and without root, they are those of this process.
+	KeepOwner bool
 	// Comment starts a comment line in the file's format, such as "#". If it is set, a marker
 	// line is put before Body; if it is "", only the record says that Berth owns the file.
 	Comment string

@@ -196,10 +196,16 @@ func (r *run) source(it *item) (nodefs.Source, error) {
 	if it.After == nil {
 		return r.archive.Read(it.putBack)
 	}
-	return nodefs.Source{
-		Kind: nodefs.Regular, Content: it.After.Content(),
-		Meta: nodefs.Meta{Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
-	}, nil
+	return nodefs.Source{Kind: nodefs.Regular, Content: it.After.Content(), Meta: r.access(it)}, nil
+}
+
+// access returns the mode and the owner of the file that an item installs.
+func (r *run) access(it *item) nodefs.Meta {
+	m := nodefs.Meta{Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid}
+	if it.After.KeepOwner && it.Before.Kind == nodefs.Regular && r.s.uid == 0 {
+		m.UID, m.GID = it.Before.UID, it.Before.GID
+	}
+	return m
 }
 
 // dirMeta returns the metadata of a directory that is created with its files: its former metadata

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -47,6 +48,9 @@ func (in *Installer) installDocker(ctx context.Context) Section {
 		return s
 	}
 	after, was, err := edit.SetDockerFeature(before, true)
+	if err == nil && before != nil && in.o.ValidateDocker != nil && d.Binary != "" {
+		err = in.o.ValidateDocker(ctx, in.host.Root.Path(d.Binary), in.host.Root.Path(d.ConfigPath))
+	}
 	if err != nil {
 		s.Err = fmt.Errorf("%s: %w", d.ConfigPath, err)
 		return s
@@ -117,6 +121,21 @@ func (in *Installer) dockerPending(ctx context.Context, d node.Docker) (pending,
 	return true, true
 }
 
+// errDockerRefuses: dockerd would not start with its daemon.json, whatever Berth changes there.
+var errDockerRefuses = errors.New("was changed since Docker was started, and Docker would not start with it; run dockerd --validate, and correct the file first")
+
+// ValidateDocker asks a dockerd whether it would start with a daemon.json. It is nil too if that
+// cannot be asked. The error does not repeat what dockerd says: that may hold a login.
+func ValidateDocker(ctx context.Context, dockerd, config string) error {
+	cmd := exec.CommandContext(ctx, dockerd, "--validate", "--config-file="+config)
+	cmd.Env = []string{}
+	var exit *exec.ExitError
+	if err := cmd.Run(); errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return errDockerRefuses
+	}
+	return ctx.Err()
+}
+
 // restartOfDocker returns the restart of Docker, nil if this run must not do it or Docker does not
 // run.
 func (in *Installer) restartOfDocker(d node.Docker) (*Restart, error) {
@@ -126,10 +145,25 @@ func (in *Installer) restartOfDocker(d node.Docker) (*Restart, error) {
 	if in.o.Services == nil || d.Unit == "" {
 		return nil, fmt.Errorf("dockerd runs (process %d), and not as a service of systemd; add --no-restart, and restart it yourself", d.PID)
 	}
-	return &Restart{
-		Unit: d.Unit, Why: "Docker chooses its image store when it starts",
-		Means: "containers stop, unless live-restore is on; those of the present store are not started again",
-	}, nil
+	return &Restart{Unit: d.Unit, Why: "Docker chooses its image store when it starts", Means: meansRestart(d)}, nil
+}
+
+// meansRestart says what becomes of the containers: Docker restores only those of the store that it
+// starts with (moby's daemon/daemon.go, restore).
+func meansRestart(d node.Docker) string {
+	running := fmt.Sprintf("%d containers run: they", d.Containers)
+	if d.Containers == 1 {
+		running = "1 container runs: it"
+	}
+	switch {
+	case d.NoAPI != nil:
+		return "containers stop, unless live-restore is on; those of the present store are not started again"
+	case d.Containers == 0:
+		return "no container runs now"
+	case d.LiveRestore:
+		return running + " will go on, because live-restore is on, and Docker will not list or stop what is of the present store; stop it first"
+	}
+	return running + " will stop, and Docker will not start again what is of the present store"
 }
 
 // switchStore writes daemon.json, restarts Docker and checks its image store.

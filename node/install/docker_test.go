@@ -207,6 +207,27 @@ func TestDockerStoreNoRestart(t *testing.T) {
 	}
 }
 
+// TestDockerStoreContainers: the plan says what becomes of running containers.
+func TestDockerStoreContainers(t *testing.T) {
+	for _, c := range []struct {
+		running int
+		live    bool
+		want    string
+	}{
+		{0, false, "no container runs now"},
+		{1, false, "1 container runs: it will stop, and Docker will not start again"},
+		{3, true, "3 containers run: they will go on, because live-restore is on"},
+	} {
+		n := newDockerHost(t, "")
+		n.info.Containers, n.info.LiveRestore = c.running, c.live
+		n.engine.Set(n.info)
+		p, _, err := n.run(install.Options{}, (*install.Installer).Install, onlyDocker)
+		if err != nil || !strings.Contains(p.Sections[0].Restart.Means, c.want) {
+			t.Errorf("%+v, %v", p.Sections[0].Restart, err)
+		}
+	}
+}
+
 // TestDockerStoreEdited: an edit since is kept, and only our feature is removed.
 func TestDockerStoreEdited(t *testing.T) {
 	n := newDockerHost(t, "{\"debug\": true}\n")
@@ -227,12 +248,13 @@ func TestDockerStoreRefuses(t *testing.T) {
 		info     func(*fakedocker.Info)
 		want     string
 	}{
-		"an old release":  {"", func(i *fakedocker.Info) { i.Version, i.APIVersion = "27.5.1", "1.47" }, "upgrade Docker to 28 or later"},
-		"a driver":        {`{"storage-driver": "overlay2"}`, nil, "storage-driver (overlay2) keeps it"},
-		"a user remap":    {`{"userns-remap": "default"}`, nil, "userns-remap keeps it"},
-		"no JSON":         {`{`, nil, "is not the JSON"},
-		"rootless":        {"", func(i *fakedocker.Info) { i.Rootless = true }, "rootless"},
-		"features broken": {`{"features": {"containerd-snapshotter": "yes"}}`, nil, "is not the JSON"},
+		"an old release":     {"", func(i *fakedocker.Info) { i.Version, i.APIVersion = "27.5.1", "1.47" }, "upgrade Docker to 28 or later"},
+		"a driver":           {`{"storage-driver": "overlay2"}`, nil, "storage-driver (overlay2) keeps it"},
+		"a user remap":       {`{"userns-remap": "default"}`, nil, "userns-remap keeps it"},
+		"no JSON":            {`{`, nil, "is not the JSON"},
+		"rootless":           {"", func(i *fakedocker.Info) { i.Rootless = true }, "rootless"},
+		"refused by dockerd": {`{"log-driver": "locla"}`, nil, "/etc/docker/daemon.json: was changed since Docker was started, and Docker would not start with it"},
+		"features broken":    {`{"features": {"containerd-snapshotter": "yes"}}`, nil, "is not the JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newDockerHost(t, c.settings)
@@ -240,7 +262,14 @@ func TestDockerStoreRefuses(t *testing.T) {
 				c.info(&n.info)
 				n.engine.Set(n.info)
 			}
-			_, said, err := n.run(install.Options{}, (*install.Installer).Install, onlyDocker)
+			o := install.Options{ValidateDocker: install.ValidateDocker}
+			if strings.Contains(c.settings, "locla") {
+				n.write("root/usr/bin/dockerd", "#!/bin/sh\n[ \"$1\" = --validate ] && [ -f \"${2#--config-file=}\" ] && exit 1\n")
+				if err := os.Chmod(filepath.Join(n.dir, "root/usr/bin/dockerd"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, said, err := n.run(o, (*install.Installer).Install, onlyDocker)
 			if err == nil || !strings.Contains(err.Error(), c.want) || n.settings() != c.settings || n.restarts > 0 {
 				t.Errorf("%v\n%s", err, said)
 			}

@@ -53,11 +53,11 @@ func (in *Installer) write(ctx context.Context, files ...wanted) error {
 		if !bytes.Equal(now, w.before) {
 			return fmt.Errorf("%s: %w", w.path, errChanged)
 		}
-		mode := fs.FileMode(0o644)
+		f := managedfile.File{Path: w.path, Body: w.body, Mode: 0o644, Comment: w.comment}
 		if w.before != nil && w.comment == "" {
-			mode = in.modeOf(w.path)
+			f.Mode, f.KeepOwner = in.modeOf(w.path), true
 		}
-		list = append(list, managedfile.File{Path: w.path, Body: w.body, Mode: mode, Comment: w.comment})
+		list = append(list, f)
 	}
 	snap, err := in.store.Observe(scopeOf(files[0].scope), list)
 	if err != nil {

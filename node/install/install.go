@@ -70,6 +70,9 @@ type Options struct {
 	DropMirrors bool
 	// NoRestart leaves all restarts to the user.
 	NoRestart bool
+	// ValidateDocker returns an error if this dockerd would not start with this daemon.json; both are
+	// paths that this process can open. Nil asks nothing.
+	ValidateDocker func(ctx context.Context, dockerd, config string) error
 	// Say reports each step that was done, one line each. Nil reports nothing.
 	Say func(line string)
 	// ReadyTimeout is how long a daemon may take to become ready after its restart, SettleTime how

@@ -23,6 +23,8 @@ type Info struct {
 	Mirrors, Insecure []string
 	Networks          []string // insecure-registries that are networks
 	Rootless          bool
+	Containers        int // that run
+	LiveRestore       bool
 	Podman            bool // Podman's API, which its package podman-docker puts in Docker's place
 }
 
@@ -110,6 +112,7 @@ func (e *Engine) answer(w http.ResponseWriter, r *http.Request) {
 		}
 		answer = map[string]any{
 			"ServerVersion": i.Version, "DriverStatus": status, "SecurityOptions": options,
+			"ContainersRunning": i.Containers, "LiveRestoreEnabled": i.LiveRestore,
 			"RegistryConfig": map[string]any{
 				"Mirrors": i.Mirrors, "IndexConfigs": indexes,
 				"InsecureRegistryCIDRs": append([]string{"::1/128", "127.0.0.0/8"}, i.Networks...),
