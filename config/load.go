@@ -41,6 +41,9 @@ type File struct {
 	// [File.Parse] reads the files and stores them here; otherwise it uses these and reads no
 	// file, so a config can be kept with its files. They may be secrets.
 	Contents map[string][]byte
+	// Variables holds the values of ${NAME} in Text, by name. Like Contents it is filled by
+	// [File.Parse], from the environment; with Contents it replaces the environment.
+	Variables map[string]string
 
 	mode fs.FileMode
 }
@@ -71,8 +74,12 @@ func (f *File) Parse() (*Config, []Warning, error) {
 	if !files.kept {
 		files.contents = map[string][]byte{}
 	}
-	cfg, warnings, err := parse(f.Path, f.Text, f.mode, files)
-	f.Contents = files.contents
+	variables := variables{values: f.Variables, kept: files.kept}
+	if !variables.kept {
+		variables.values = map[string]string{}
+	}
+	cfg, warnings, err := parse(f.Path, f.Text, f.mode, files, variables)
+	f.Contents, f.Variables = files.contents, variables.values
 	return cfg, warnings, err
 }
 
@@ -116,7 +123,7 @@ func (c *Config) Files() []string {
 	return slices.DeleteFunc(files, func(name string) bool { return name == "" })
 }
 
-func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []Warning, error) {
+func parse(name string, data []byte, mode fs.FileMode, files files, variables variables) (*Config, []Warning, error) {
 	r := &report{file: name}
 	document, syntax := parseDocument(data)
 	if syntax != nil {
@@ -134,7 +141,8 @@ func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []
 	setDefaults(reflect.ValueOf(cfg).Elem())
 	d.decode(root, reflect.ValueOf(cfg).Elem(), document)
 	if !d.stopped() {
-		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode, files: files}
+		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode, files: files, variableValues: variables}
+		c.variables(root, data)
 		c.check(root)
 	}
 	if err := r.result(); err != nil {
