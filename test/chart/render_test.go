@@ -23,7 +23,8 @@ const (
 
 // rendered is the rendered chart.
 type rendered struct {
-	daemonSet *appsv1.DaemonSet
+	daemonSet *appsv1.DaemonSet            // the first one
+	pools     map[string]*appsv1.DaemonSet // by name, the first one too
 	configs   map[string]*corev1.ConfigMap
 	account   *corev1.ServiceAccount
 	role      *rbacv1.ClusterRole
@@ -83,7 +84,7 @@ func render(t *testing.T, values string, args ...string) rendered {
 // decode reads documents into the types of the API server; an unknown or duplicate field is an
 // error.
 func decode(out string) (rendered, error) {
-	r := rendered{configs: map[string]*corev1.ConfigMap{}}
+	r := rendered{configs: map[string]*corev1.ConfigMap{}, pools: map[string]*appsv1.DaemonSet{}}
 	for doc := range strings.SplitSeq("\n"+out, "\n---") {
 		var kind struct {
 			APIVersion string `json:"apiVersion"`
@@ -93,13 +94,12 @@ func decode(out string) (rendered, error) {
 			return r, err
 		}
 		var into any
-		config := &corev1.ConfigMap{}
+		config, daemonSet := &corev1.ConfigMap{}, &appsv1.DaemonSet{}
 		switch kind.APIVersion + "/" + kind.Kind {
 		case "/":
 			continue // a comment
 		case "apps/v1/DaemonSet":
-			r.daemonSet = &appsv1.DaemonSet{}
-			into = r.daemonSet
+			into = daemonSet
 		case "v1/ConfigMap":
 			into = config
 		case "rbac.authorization.k8s.io/v1/ClusterRole":
@@ -123,8 +123,14 @@ func decode(out string) (rendered, error) {
 		if err := yaml.UnmarshalStrict([]byte(doc), into); err != nil {
 			return r, fmt.Errorf("%s: %w", kind.Kind, err)
 		}
-		if into == any(config) {
+		switch into {
+		case any(config):
 			r.configs[config.Name] = config
+		case any(daemonSet):
+			r.pools[daemonSet.Name] = daemonSet
+			if r.daemonSet == nil {
+				r.daemonSet = daemonSet
+			}
 		}
 	}
 	if r.daemonSet == nil {
