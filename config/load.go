@@ -12,6 +12,7 @@ package config
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"reflect"
@@ -63,6 +64,18 @@ func ReadAs(path, name string) (File, error) {
 		return File{}, Errors{{File: name, Message: message, Err: err}}
 	}
 	return File{Path: name, Text: data, mode: mode}, nil
+}
+
+// ReadFrom is [Read] of r; errors show name, and relative paths start at the working directory.
+func ReadFrom(r io.Reader, name string) (File, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxConfigSize+1))
+	if err == nil && len(data) > maxConfigSize {
+		err = errors.New(isTooLarge)
+	}
+	if err != nil {
+		return File{}, Errors{{File: name, Message: err.Error(), Err: err}}
+	}
+	return File{Path: name, Text: data}, nil
 }
 
 // Parse is the second half of [Load]: it decodes and validates the text.
