@@ -60,6 +60,7 @@ image: ## The container image that the chart names, or IMAGE=…, with docker, p
 .PHONY: generate
 generate: ## Render manifests/berth.yaml and the chart's copies again
 	test/chart/render.sh
+	go test ./config -run TestChartSchema -update
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -118,14 +118,17 @@ func TestBadConfigChangesNothing(t *testing.T) {
 	n.T = t
 }
 
-// A saved config serves the next agent, which still corrects edits of our files.
+// A saved config serves the next agent, with its variables; the agent still corrects edits of our
+// files.
 func TestStartsWithABadConfig(t *testing.T) {
 	n := newNode(t)
-	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	t.Setenv("ZONE", "a")
+	n.write("etc/config.yaml", mirrorTo("https://${ZONE}.corp"))
 	n.start()
 	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	n.end()
+	t.Setenv("ZONE", "")
 	n.write("etc/config.yaml", "kind: nonsense\n")
 	if err := os.WriteFile(n.hostsFile("quay.io"), []byte("# edited\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ type savedConfig struct {
 	Dir   string            `json:"dir,omitempty"` // base of relative paths
 	Text  []byte            `json:"text"`
 	Files map[string][]byte `json:"files"`
+	// Variables are the values of ${NAME} in Text.
+	Variables map[string]string `json:"variables,omitempty"`
 }
 
 // configSource reads the config on each pass and keeps the last usable one, in a file too, for an
@@ -64,9 +66,10 @@ func (s *configSource) read() configReading {
 	return configReading{cfg: s.current, err: err, changed: r.changed}
 }
 
-// sameFile reports whether two configs have the same text and the same contents of named files.
+// sameFile reports whether two configs have the same text, contents of named files and variables.
 func sameFile(a, b config.File) bool {
-	return bytes.Equal(a.Text, b.Text) && maps.EqualFunc(a.Contents, b.Contents, bytes.Equal)
+	return bytes.Equal(a.Text, b.Text) && maps.EqualFunc(a.Contents, b.Contents, bytes.Equal) &&
+		maps.Equal(a.Variables, b.Variables)
 }
 
 // save writes the config to reconcile.LastGoodFile, for an agent that starts with a bad one.
@@ -75,7 +78,8 @@ func (s *configSource) save() error {
 	if s.currentFile.Text == nil || sameFile(s.saved, s.currentFile) && s.node.HasPrivate(reconcile.LastGoodFile) {
 		return nil
 	}
-	body, err := json.Marshal(savedConfig{Path: s.currentFile.Path, Dir: s.currentFile.Dir, Text: s.currentFile.Text, Files: s.currentFile.Contents})
+	body, err := json.Marshal(savedConfig{Path: s.currentFile.Path, Dir: s.currentFile.Dir, Text: s.currentFile.Text, Files: s.currentFile.Contents,
+		Variables: s.currentFile.Variables})
 	if err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func (s *configSource) load() {
 	if err := s.node.ReadPrivate(reconcile.LastGoodFile, &l); err != nil || l.Text == nil {
 		return
 	}
-	file := config.File{Path: path.Join(reconcile.StateDir, reconcile.LastGoodFile), Dir: l.Dir, Text: l.Text, Contents: l.Files}
+	file := config.File{Path: path.Join(reconcile.StateDir, reconcile.LastGoodFile), Dir: l.Dir, Text: l.Text, Contents: l.Files, Variables: l.Variables}
 	if file.Contents == nil {
 		file.Contents = map[string][]byte{}
 	}

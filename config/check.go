@@ -21,6 +21,8 @@ type checker struct {
 	mode   fs.FileMode // of the RegistryConfig; 0 if unknown
 	files  files
 
+	variableValues variables
+
 	mirrorLines map[string]int // line by normalized upstream
 	catchAll    bool           // there is a mirror for "*"
 }

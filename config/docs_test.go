@@ -88,6 +88,7 @@ var block = regexp.MustCompile("(?s)```yaml( wrong)?\n(.*?)```\n(?:\n```text\n(.
 func TestDocsExamples(t *testing.T) {
 	n := newNode(t)
 	n.write(t, "secrets/quay", secretWord, 0o600)
+	setVariables(t)
 	compiled := compileSchema(t)
 	good, bad := 0, 0
 	for _, match := range block.FindAllStringSubmatch(readDocs(t), -1) {

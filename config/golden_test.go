@@ -73,6 +73,7 @@ func TestBad(t *testing.T) {
 
 // TestGood pins the meaning of valid documents: every field with its default, and the warnings.
 func TestGood(t *testing.T) {
+	setVariables(t)
 	n := newNode(t)
 	golden(t, "good", "config", func(t *testing.T, name, document string) string {
 		cfg, warnings, err := n.parse(document)

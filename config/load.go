@@ -12,6 +12,7 @@ package config
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"reflect"
@@ -52,6 +53,9 @@ type File struct {
 	// [File.Parse] reads the files and stores them here; otherwise it uses these and reads no
 	// file, so a config can be kept with its files. They may be secrets.
 	Contents map[string][]byte
+	// Variables holds the values of ${NAME} in Text, by name. Like Contents it is filled by
+	// [File.Parse], from the environment; with Contents it replaces the environment.
+	Variables map[string]string
 
 	mode fs.FileMode
 }
@@ -96,6 +100,18 @@ func ReadOnNode(root *nodefs.Root, path string) (File, error) {
 	return file, err
 }
 
+// ReadFrom is [Read] of r; errors show name, and relative paths start at the working directory.
+func ReadFrom(r io.Reader, name string) (File, error) {
+	data, err := io.ReadAll(io.LimitReader(r, syntax.MaxSize+1))
+	if err == nil && len(data) > syntax.MaxSize {
+		err = errors.New(syntax.TooLarge)
+	}
+	if err != nil {
+		return File{}, Errors{{File: name, Message: err.Error(), Err: err}}
+	}
+	return File{Path: name, Text: data}, nil
+}
+
 // Parse is the second half of [Load]: it decodes and validates the text.
 func (f *File) Parse() (*Config, []Warning, error) {
 	if f.Dir == "" {
@@ -105,8 +121,12 @@ func (f *File) Parse() (*Config, []Warning, error) {
 	if !files.kept {
 		files.contents = map[string][]byte{}
 	}
-	cfg, warnings, err := parse(f.Path, f.Text, f.mode, files)
-	f.Contents = files.contents
+	variables := variables{values: f.Variables, kept: files.kept}
+	if !variables.kept {
+		variables.values = map[string]string{}
+	}
+	cfg, warnings, err := parse(f.Path, f.Text, f.mode, files, variables)
+	f.Contents, f.Variables = files.contents, variables.values
 	return cfg, warnings, err
 }
 
@@ -150,7 +170,7 @@ func (c *Config) Files() []string {
 	return slices.DeleteFunc(files, func(name string) bool { return name == "" })
 }
 
-func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []Warning, error) {
+func parse(name string, data []byte, mode fs.FileMode, files files, variables variables) (*Config, []Warning, error) {
 	r := &syntax.Report{File: name}
 	document, mistake := syntax.ParseDocument(data)
 	if mistake != nil {
@@ -168,7 +188,8 @@ func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []
 	syntax.SetDefaults(reflect.ValueOf(cfg).Elem())
 	d.Decode(root, reflect.ValueOf(cfg).Elem(), document)
 	if !d.Stopped() {
-		c := &checker{Report: r, broken: d.Broken, cfg: cfg, mode: mode, files: files}
+		c := &checker{Report: r, broken: d.Broken, cfg: cfg, mode: mode, files: files, variableValues: variables}
+		c.variables(root, data)
 		c.check(root)
 	}
 	if err := r.Result(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,12 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 	// Of another file than a hosts.toml nothing is shown but its name.
 	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, painter(w)); err != nil {
 		return err
+	}
+	if len(summary.Credentials) > 0 {
+		fmt.Fprintln(w, "credentials:")
+	}
+	for _, c := range summary.Credentials {
+		fmt.Fprintf(w, "  %s\n", c)
 	}
 	return summary.WriteNotes(w, summary.Line("to do"))
 }

@@ -21,6 +21,7 @@ type options struct {
 	config string
 	root   string
 	output string
+	stdin  io.Reader
 }
 
 func newRoot(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
@@ -44,12 +45,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 		}
 		return cmd.Help()
 	}
-	cmd.SetIn(interruptible(ctx, stdin))
+	o.stdin = interruptible(ctx, stdin)
+	cmd.SetIn(o.stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := cmd.PersistentFlags()
-	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig (default "+reconcile.ConfigFile+" below the root)")
+	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig, - for standard input (default "+reconcile.ConfigFile+" below the root)")
 	o.root = "/"
 	flags.Var((*named)(&o.root), "root", "directory that holds the files of the node")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -120,9 +122,16 @@ func (o *options) open(stderr io.Writer) (*reconcile.Node, *config.Config, error
 	return n, cfg, nil
 }
 
-// readConfig reads the config that --config names, or that of the node. If that file is missing,
-// the error is a *noConfigError.
+// readConfig reads the config that --config names, - for standard input, or that of the node. If that
+// file is missing, the error is a *noConfigError.
 func (o *options) readConfig(root *nodefs.Root) (*config.Config, []config.Warning, error) {
+	if o.config == "-" {
+		file, err := config.ReadFrom(o.stdin, "stdin")
+		if err != nil {
+			return nil, nil, err
+		}
+		return file.Parse()
+	}
 	file, err := config.ReadOnNode(root, o.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &noConfigError{err}

@@ -23,6 +23,8 @@ type Plan struct {
 	// Rules is true if the credential provider's rules are out of date.
 	Rules   bool
 	Notices []desired.Notice
+	// Credentials are the logins that hosts gain or lose; none if Berth has not been on the node.
+	Credentials []CredentialChange
 }
 
 // TreePlan is the plan for one directory of hosts.toml files.
@@ -117,6 +119,9 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		}
 	}
 	rules, err := n.rules(cfg, plan, plan.containerd().Changes)
+	if was, unreadable := n.installedRules(); err == nil && unreadable == nil && !was.Missing {
+		plan.Credentials = credentialChanges(plan.Changes(), was, rules)
+	}
 	return plan, errors.Join(err, rules.CheckPodRoles())
 }
 

@@ -22,6 +22,8 @@ type Summary struct {
 	// Rules is true if the credential provider's rules change too.
 	Rules     bool `json:"providerRules"`
 	Unchanged int  `json:"unchanged"`
+	// Credentials are the logins that hosts gain or lose; of a plan only.
+	Credentials []CredentialChange `json:"credentials,omitempty"`
 }
 
 // SummaryChange is one file that differs, or differed, from the config.
@@ -42,7 +44,7 @@ type SummarySaved struct {
 // Summary returns what the plan would change.
 func (p Plan) Summary() Summary {
 	s := summarize(p.Changes())
-	s.Rules = p.Rules
+	s.Rules, s.Credentials = p.Rules, p.Credentials
 	for _, n := range p.Notices {
 		s.Notices = append(s.Notices, n.String())
 	}

@@ -23,7 +23,8 @@ const (
 
 // rendered is the rendered chart.
 type rendered struct {
-	daemonSet *appsv1.DaemonSet
+	daemonSet *appsv1.DaemonSet            // the first one of the agent
+	pools     map[string]*appsv1.DaemonSet // those of the agent by name, the first one too
 	preload   *appsv1.DaemonSet
 	configs   map[string]*corev1.ConfigMap
 	account   *corev1.ServiceAccount
@@ -85,7 +86,7 @@ func render(t *testing.T, values string, args ...string) rendered {
 // decode reads documents into the types of the API server; an unknown or duplicate field is an
 // error.
 func decode(out string) (rendered, error) {
-	r := rendered{configs: map[string]*corev1.ConfigMap{}}
+	r := rendered{configs: map[string]*corev1.ConfigMap{}, pools: map[string]*appsv1.DaemonSet{}}
 	for doc := range strings.SplitSeq("\n"+out, "\n---") {
 		var kind struct {
 			APIVersion string `json:"apiVersion"`
@@ -95,7 +96,7 @@ func decode(out string) (rendered, error) {
 			return r, err
 		}
 		var into any
-		config := &corev1.ConfigMap{}
+		config, daemonSet := &corev1.ConfigMap{}, &appsv1.DaemonSet{}
 		if ofStartupTaint(doc) {
 			if err := r.startup.add(kind.Kind, doc); err != nil {
 				return r, err
@@ -106,7 +107,7 @@ func decode(out string) (rendered, error) {
 		case "/":
 			continue // a comment
 		case "apps/v1/DaemonSet":
-			into = r.newDaemonSet(doc)
+			into = daemonSet
 		case "v1/ConfigMap":
 			into = config
 		case "rbac.authorization.k8s.io/v1/ClusterRole":
@@ -130,8 +131,18 @@ func decode(out string) (rendered, error) {
 		if err := yaml.UnmarshalStrict([]byte(doc), into); err != nil {
 			return r, fmt.Errorf("%s: %w", kind.Kind, err)
 		}
-		if into == any(config) {
+		switch into {
+		case any(config):
 			r.configs[config.Name] = config
+		case any(daemonSet):
+			if isPreload(daemonSet) {
+				r.preload = daemonSet
+				continue
+			}
+			r.pools[daemonSet.Name] = daemonSet
+			if r.daemonSet == nil {
+				r.daemonSet = daemonSet
+			}
 		}
 	}
 	if r.daemonSet == nil {
@@ -140,15 +151,10 @@ func decode(out string) (rendered, error) {
 	return r, nil
 }
 
-// newDaemonSet is where a DaemonSet is decoded to: the agent's, or that of preload.
-func (r *rendered) newDaemonSet(doc string) *appsv1.DaemonSet {
-	d := &appsv1.DaemonSet{}
-	if strings.Contains(doc, "- name: preload\n") {
-		r.preload = d
-	} else {
-		r.daemonSet = d
-	}
-	return d
+// isPreload tells the DaemonSet of preload from those of the agent.
+func isPreload(d *appsv1.DaemonSet) bool {
+	c := d.Spec.Template.Spec.Containers
+	return len(c) == 1 && c[0].Name == "preload"
 }
 
 func (r rendered) pod() corev1.PodSpec { return r.daemonSet.Spec.Template.Spec }

@@ -31,8 +31,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- default (ternary (include "berth.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
 {{- end }}
 
+{{/* With configRollout the name changes with the content, and so do the pods. */}}
 {{- define "berth.configMap" -}}
-{{- default (include "berth.fullname" .) .Values.existingConfigMap }}
+{{- if .Values.existingConfigMap }}
+{{- .Values.existingConfigMap }}
+{{- else if .Values.configRollout }}
+{{- printf "%s-%s" (include "berth.poolName" .) (include "berth.config" . | sha256sum | trunc 10) }}
+{{- else }}
+{{- include "berth.poolName" . }}
+{{- end }}
 {{- end }}
 
 {{- define "berth.image" -}}
