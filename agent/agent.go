@@ -29,7 +29,9 @@ type Options struct {
 	Restore bool
 	// Version is the build that the status page and the metrics show.
 	Version string
-	Log     *slog.Logger
+	// Pool is the name of the node's pool in a fleet, for page and metrics; "" if it has none.
+	Pool string
+	Log  *slog.Logger
 	// Reload starts a pass of the loop for each signal, as SIGHUP does; nil is allowed.
 	Reload <-chan os.Signal
 

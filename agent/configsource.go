@@ -29,6 +29,7 @@ type configSource struct {
 
 	current     *config.Config
 	currentFile config.File // of current
+	currentHash string      // of currentFile; "" if current is nil
 	lastFailed  bool        // the last read found no usable config
 	lastText    []byte      // text of the last read, usable or not
 	saved       config.File // what this agent wrote to or read from LastGoodFile
@@ -38,8 +39,9 @@ type configSource struct {
 type configReading struct {
 	cfg      *config.Config // nil if there was never a usable config
 	warnings []config.Warning
-	err      error // why the file cannot be used; cfg is then an older config
-	changed  bool  // the text differs from the last read
+	hash     string // of cfg
+	err      error  // why the file cannot be used; cfg is then an older config
+	changed  bool   // the text differs from the last read
 	// renewed is true if the config in use differs from the one after the last read: text or
 	// named files changed, or the last read found no usable config.
 	renewed bool
@@ -56,14 +58,23 @@ func (s *configSource) read() configReading {
 	s.lastText = file.Text
 	if err == nil {
 		r.renewed = s.current == nil || s.lastFailed || !sameFile(s.currentFile, file)
-		s.current, s.currentFile, s.lastFailed = r.cfg, file, false
+		s.use(r.cfg, file)
+		s.lastFailed, r.hash = false, s.currentHash
 		return r
 	}
 	s.lastFailed = true
 	if s.current == nil {
 		s.load()
 	}
-	return configReading{cfg: s.current, err: err, changed: r.changed}
+	return configReading{cfg: s.current, hash: s.currentHash, err: err, changed: r.changed}
+}
+
+// use makes a config the current one.
+func (s *configSource) use(cfg *config.Config, file config.File) {
+	if s.current == nil || !bytes.Equal(s.currentFile.Text, file.Text) {
+		s.currentHash = file.Hash()
+	}
+	s.current, s.currentFile = cfg, file
 }
 
 // sameFile reports whether two configs have the same text, contents of named files and variables.
@@ -105,5 +116,6 @@ func (s *configSource) load() {
 	if err != nil {
 		return // saved by another version
 	}
-	s.current, s.currentFile, s.saved = cfg, file, file
+	s.use(cfg, file)
+	s.saved = file
 }

@@ -131,7 +131,7 @@ func tokenStatus(k tokens.Status) status.Token {
 // publish shows the state of the loop to other goroutines.
 func (a *Agent) publish() {
 	s := a.state.snapshot
-	s.Version = a.o.Version
+	s.Version, s.Pool = a.o.Version, a.o.Pool
 	a.published.Store(&pageState{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
 }
 

@@ -78,7 +78,7 @@ func (s *state) recordConfig(r configReading, path string) {
 	if r.changed {
 		s.noopRuns = 0
 	}
-	c.Path, c.Error, c.Warnings, c.Stale = path, "", nil, r.cfg != nil && r.err != nil
+	c.Path, c.Hash, c.Error, c.Warnings, c.Stale = path, r.hash, "", nil, r.cfg != nil && r.err != nil
 	if r.err != nil {
 		c.Error = r.err.Error()
 		return

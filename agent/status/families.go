@@ -32,6 +32,9 @@ func families() []family {
 			help: "When this agent began to use its config, with the files that it names; " +
 				"absent when it has read none.",
 			read: func(s Snapshot, add add) { addTime(add, s.Config.Loaded) }},
+		{name: "config_info", kind: gauge, labels: []string{"hash", "pool"},
+			help: "Hash of the config in use, empty when there is none, and pool of the node; always 1.",
+			read: func(s Snapshot, add add) { add(1, s.Config.Hash, s.Pool) }},
 		{name: "config_upstreams", kind: gauge,
 			help: "Upstreams that the config in use names.",
 			read: one(func(s Snapshot) float64 { return float64(s.Config.Upstreams) })},

@@ -49,6 +49,7 @@ func TestMetrics(t *testing.T) {
 		`berth_alarm{name="NodeRestored",severity="critical"}`:          "absent",
 		"berth_config_last_reload_successful":                           "0",
 		"berth_config_last_reload_success_timestamp_seconds":            "1.773407366e+09",
+		`berth_config_info{hash="3f5a9c01d2e4",pool="gpu"}`:             "1",
 		"berth_config_upstreams":                                        "3",
 		"berth_converge_runs_total":                                     "9123",
 		"berth_converge_failures_total":                                 "3",
@@ -92,6 +93,9 @@ func TestMetrics(t *testing.T) {
 		if healthy[name] != "1" {
 			t.Errorf("%s of a healthy agent: %q", name, healthy[name])
 		}
+	}
+	if value := series(t, status.Snapshot{})[`berth_config_info{hash="",pool=""}`]; value != "1" {
+		t.Errorf("without a config: berth_config_info is %q", value)
 	}
 	waiting := series(t, statustest.Waiting())
 	for _, name := range []string{"berth_dockerhub_pulls_limit", "berth_config_last_reload_success_timestamp_seconds", "berth_converge_last_success_timestamp_seconds"} {

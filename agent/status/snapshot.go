@@ -9,7 +9,8 @@ const Address = "127.0.0.1:9474"
 // duration is a number of seconds.
 type Snapshot struct {
 	Version string    `json:"version"`
-	Node    string    `json:"node"` // the host name
+	Node    string    `json:"node"`           // the host name
+	Pool    string    `json:"pool,omitempty"` // the node's pool in a fleet
 	Started time.Time `json:"started,omitzero"`
 	// Time is when the snapshot was taken. Relative times ("3m ago", "expires in 5h") refer to it.
 	Time  time.Time `json:"time,omitzero"`
@@ -59,6 +60,8 @@ const (
 // Config is the state of the RegistryConfig.
 type Config struct {
 	Path string `json:"path"`
+	// Hash identifies the config in use, see config.File.Hash; "" if there is none.
+	Hash string `json:"hash,omitempty"`
 	// Loaded is when this agent began to use the config in use, with its secret files. Reading the
 	// same config again does not change it, unless an unusable one came between. It is not set for
 	// a config of an earlier agent.

@@ -124,10 +124,10 @@ func TestSnapshotHoldsPlainValues(t *testing.T) {
 	// The package comment lists the free texts. The others are names chosen by the config, the node
 	// or the code, or are derived.
 	names := []string{
-		"Alarm.Doc", "Alarm.Message", "Alarm.Name", "Alarm.Severity", "Alarm.Subject", "Config.Path", "ConfigJSON.Hosts", "ConfigJSON.Path",
+		"Alarm.Doc", "Alarm.Message", "Alarm.Name", "Alarm.Severity", "Alarm.Subject", "Config.Hash", "Config.Path", "ConfigJSON.Hosts", "ConfigJSON.Path",
 		"Containerd.ConfigPath", "Containerd.Reads", "Containerd.Version", "Docker.CertsDir", "Docker.Reads", "Docker.Version", "Endpoint.Basic", "Endpoint.Login",
 		"Endpoint.Redirect", "Endpoint.State", "Endpoint.TokenServer", "Endpoint.URL", "FileNote.Path", "Mirror.Directory", "Mirror.Fallback", "Mirror.Upstream",
-		"Snapshot.Node", "Snapshot.Phase", "Snapshot.Version", "Token.Hosts", "Token.Identity", "Token.Region", "Token.Service", "Token.Source",
+		"Snapshot.Node", "Snapshot.Phase", "Snapshot.Pool", "Snapshot.Version", "Token.Hosts", "Token.Identity", "Token.Region", "Token.Service", "Token.Source",
 	}
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {

@@ -130,7 +130,7 @@ func (t *text) head(s Snapshot) {
 	}
 	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s",
 		cmp.Or(s.Version, "unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
-	t.lines(0, "", fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded)))
+	t.config(s)
 	t.containerd(s)
 	t.docker(s.Docker)
 	t.configJSON(s.ConfigJSON)
@@ -140,6 +140,17 @@ func (t *text) head(s Snapshot) {
 	for _, n := range s.Notices {
 		t.lines(0, "", "note: "+n)
 	}
+}
+
+func (t *text) config(s Snapshot) {
+	facts := fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded))
+	if s.Config.Hash != "" {
+		facts += ", hash " + s.Config.Hash
+	}
+	if s.Pool != "" {
+		facts += "; pool " + oneLine(s.Pool)
+	}
+	t.lines(0, "", facts)
 }
 
 // isReported reports whether an alarm has every line of s.

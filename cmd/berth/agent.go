@@ -25,7 +25,7 @@ and kubelet are never restarted.
 
 An invalid config changes nothing: the last good one stays in use. SIGHUP makes
 the agent check everything at once. It serves a page for people, metrics and its
-state as JSON at --listen.`,
+state as JSON at --listen, with the name of the node's pool that BERTH_POOL gives.`,
 		Example: "  berth agent\n  berth agent -c config.yaml --root /tmp/try --listen 127.0.0.1:0",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,7 +42,7 @@ state as JSON at --listen.`,
 			signal.Notify(reload, syscall.SIGHUP)
 			defer signal.Stop(reload)
 			opts.Reload = reload
-			opts.Version = buildVersion().Version
+			opts.Version, opts.Pool = buildVersion().Version, os.Getenv("BERTH_POOL")
 			opts.Log = daemonlog.New(cmd.ErrOrStderr())
 			return agent.New(n, opts).Run(cmd.Context())
 		},

@@ -1,7 +1,8 @@
 // Benchagent measures a running berth agent: how soon it repairs a damaged file, how soon a saved
 // config is in the hosts.toml, its idle cost beside a bare HTTP server, whether it grows with the
 // number of its probes, and how soon it ends when it is stopped in the middle of writing. With -part
-// beside it compares the start and the memory of two versions. It uses only free ports, and leaves no
+// beside it compares the start and the memory of two versions, and with -part memory, as root, it runs
+// an agent with the memory limit of the chart. It uses only free ports, and leaves no
 // process and no file. It prints tables for docs/performance.md.
 //
 // Exit status: 0 if all limits hold, 1 if one does not or an error occurred.
@@ -35,6 +36,7 @@ type options struct {
 	stops  int
 	other  string // a berth binary to compare with
 	rounds int
+	flood  int // connections
 	out    io.Writer
 	// patience is how long an agent may take until it is ready.
 	patience time.Duration
@@ -60,6 +62,7 @@ func main() {
 	flag.IntVar(&o.stops, "stops", 50, "how often the agent is stopped while it writes")
 	flag.StringVar(&o.other, "beside", "", "for -part beside: the berth binary of another version")
 	flag.IntVar(&o.rounds, "rounds", 20, "for -part beside: how often each of them is started")
+	flag.IntVar(&o.flood, "flood", 3000, "for -part memory: how many connections clients make")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, strings.Split(*part, ","))
@@ -78,7 +81,7 @@ func run(ctx context.Context, o options, parts []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
-	trials := []trial{{"drift", drift}, {"save", save}, {"idle", idle}, {"probes", growth}, {"stop", stopped}, {"beside", beside}}
+	trials := []trial{{"drift", drift}, {"save", save}, {"idle", idle}, {"probes", growth}, {"stop", stopped}, {"beside", beside}, {"memory", limited}}
 	var errs []error
 	for _, part := range parts {
 		known := false

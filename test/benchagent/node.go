@@ -26,6 +26,10 @@ type node struct {
 	page         string    // address of the running agent's page
 	cmd          *exec.Cmd // nil if none runs
 	log          *os.File
+	// cgroup limits the agent, and tmp is its TMPDIR; optional.
+	cgroup *cgroup
+	tmp    string
+	env    []string
 }
 
 func newNode(o options, name string) (*node, error) {
@@ -56,8 +60,18 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, n.berth, "agent", "--config", n.config, "--root", n.root, "--listen", "127.0.0.1:0")
+	args := []string{n.berth, "agent", "--config", n.config, "--root", n.root, "--listen", "127.0.0.1:0"}
+	if n.cgroup != nil {
+		// A copy, so that the pages of the program count too.
+		const enter = `echo $$ >"$1/cgroup.procs" && cp "$2" "$0" && shift 2 && exec "$0" "$@"`
+		args = append([]string{"sh", "-c", enter, n.root + "-berth", n.cgroup.dir}, args...)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
+	cmd.Env = append(cmd.Env, n.env...)
+	if n.tmp != "" {
+		cmd.Env = append(cmd.Env, "TMPDIR="+n.tmp)
+	}
 	cmd.Stderr = n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -65,6 +79,9 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.cmd, n.page = cmd, ""
 	return until(ctx, n.patience, "the agent is ready", func() bool {
+		if n.cgroup.killed() {
+			return true
+		}
 		if n.page == "" {
 			n.page = n.listening(said)
 		}

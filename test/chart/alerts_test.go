@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -110,72 +109,6 @@ func expressions(t *testing.T) map[string]string {
 	return found
 }
 
-type panel struct {
-	ID      int    `json:"id"`
-	Title   string `json:"title"`
-	Type    string `json:"type"`
-	GridPos struct{ H, W, X, Y int }
-	Targets []struct {
-		RefID string `json:"refId"`
-		Expr  string `json:"expr"`
-	} `json:"targets"`
-}
-
-func dashboard(t *testing.T) (d struct {
-	UID    string  `json:"uid"`
-	Panels []panel `json:"panels"`
-}) {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(top, "manifests/grafana/berth-dashboard.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, &d); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// TestDashboard: every panel has its own id, is inside the grid and overlaps no other one, and
-// Prometheus can parse its queries.
-func TestDashboard(t *testing.T) {
-	ids := map[int]bool{}
-	taken := map[[2]int]string{}
-	var rules strings.Builder
-	rules.WriteString("groups:\n- name: dashboard\n  rules:\n")
-	variables := strings.NewReplacer("$job", ".*", "$instance", ".*", "$__rate_interval", "5m")
-	for _, p := range dashboard(t).Panels {
-		if ids[p.ID] {
-			t.Errorf("panel %q has the number of another one", p.Title)
-		}
-		ids[p.ID] = true
-		if g := p.GridPos; g.W <= 0 || g.H <= 0 || g.X < 0 || g.X+g.W > 24 {
-			t.Errorf("panel %q is outside the grid: %+v", p.Title, g)
-		}
-		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
-			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
-				if other, ok := taken[[2]int{x, y}]; ok {
-					t.Fatalf("panel %q overlaps %q", p.Title, other)
-				}
-				taken[[2]int{x, y}] = p.Title
-			}
-		}
-		if p.Type != "row" && len(p.Targets) == 0 {
-			t.Errorf("panel %q asks nothing", p.Title)
-		}
-		for i, target := range p.Targets {
-			fmt.Fprintf(&rules, "  - {record: panel_%d_%d, expr: %q}\n", p.ID, i, variables.Replace(target.Expr))
-		}
-	}
-	file := filepath.Join(t.TempDir(), "rules.yaml")
-	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := promtool(t, t.TempDir(), "check", "rules", file); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
 func promtool(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
@@ -186,6 +119,23 @@ func promtool(t *testing.T, dir string, args ...string) (string, error) {
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// TestRunbooks: each alert leads to a heading of docs/operations.md.
+func TestRunbooks(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(top, status.Docs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := map[string]bool{}
+	for _, h := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		anchors[page+status.Docs+"#"+strings.ReplaceAll(strings.ToLower(h[1]), " ", "-")] = true
+	}
+	for name, rule := range alerts(t) {
+		if !anchors[rule.Annotations["runbook_url"]] {
+			t.Errorf("%s: %s leads nowhere", name, rule.Annotations["runbook_url"])
+		}
+	}
 }
 
 func TestRules(t *testing.T) {
@@ -215,6 +165,10 @@ func TestRulesTestCanFail(t *testing.T) {
 		{`berth_alarm{name="MirrorDown"}`, `berth_alarm{name="MirrorDwon"}`},
 		{"on (job, instance)", "on (instance)"},
 		{"severity: critical", "severity: warning"},
+		{"(berth_config_info{hash!=\"\"}) / 2", "(berth_config_info{hash!=\"\"}) / 4"},
+		{"count by (job, pool) (\n      berth_config_info", "count by (job) (\n      berth_config_info"},
+		{"(berth_mirror_up) < 0.5", "(berth_mirror_up) < 0.7"},
+		{"(berth_mirror_up)) > 2)", "(berth_mirror_up)) > 1)"},
 	} {
 		dir := t.TempDir()
 		wrong := strings.Replace(rules, change[0], change[1], 1)

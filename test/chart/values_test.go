@@ -233,10 +233,28 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 		if port := m.Spec.PodMetricsEndpoints[0].Port; port == nil || *port != r.agent().Ports[0].Name {
 			t.Errorf("the monitor's port %v, the pod's %v", port, r.agent().Ports)
 		}
+		if m.Spec.AttachMetadata != nil {
+			t.Errorf("Prometheus would list nodes: %+v", m.Spec.AttachMetadata)
+		}
 		for name, value := range m.Spec.Selector.MatchLabels {
 			if r.daemonSet.Spec.Template.Labels[name] != value {
 				t.Errorf("the monitor selects %s=%s, the pod has %v", name, value, r.daemonSet.Spec.Template.Labels)
 			}
+		}
+	}},
+	{"zones from nodes", "metrics: {expose: true}\npodMonitor: {enabled: true, nodeMetadata: true}", func(t *testing.T, r rendered) {
+		a := r.monitor.Spec.AttachMetadata
+		if a == nil || a.Node == nil || !*a.Node {
+			t.Errorf("metadata %+v", a)
+		}
+		zones := 0
+		for _, l := range r.monitor.Spec.PodMetricsEndpoints[0].RelabelConfigs {
+			if l.TargetLabel == "zone" && l.Regex == "(.+)" {
+				zones++
+			}
+		}
+		if zones != 2 {
+			t.Errorf("%d rules for the label zone", zones)
 		}
 	}},
 	{"rules and dashboard", "prometheusRule: {enabled: true}\ngrafanaDashboard: {enabled: true, annotations: {folder: x}}", func(t *testing.T, r rendered) {

@@ -21,7 +21,7 @@ func Healthy() status.Snapshot {
 	return status.Snapshot{
 		Version: "v0.4.0", Node: "node-17", Started: ago(75 * time.Hour), Time: Now(),
 		Ready: status.Readiness{Ready: true}, Phase: status.Converged, PhaseSince: ago(74 * time.Hour),
-		Config: status.Config{Path: "/etc/berth/config.yaml", Loaded: ago(26 * time.Hour), OK: true, Since: ago(75 * time.Hour), Upstreams: 3},
+		Config: status.Config{Path: "/etc/berth/config.yaml", Hash: "3f5a9c01d2e4", Loaded: ago(26 * time.Hour), OK: true, Since: ago(75 * time.Hour), Upstreams: 3},
 		Converge: status.Converge{
 			Last: ago(9 * time.Second), LastSuccess: ago(9 * time.Second), Duration: status.Seconds(3 * time.Millisecond),
 			Runs: 9123, Watching: status.Inotify, NextResync: Now().Add(21 * time.Second),
@@ -69,6 +69,7 @@ func endpoint(url string, change func(*status.Endpoint)) status.Endpoint {
 // Rich is an agent in trouble: it has every state and most alarms.
 func Rich() status.Snapshot {
 	s := Healthy()
+	s.Pool = "gpu"
 	s.Ready = status.Readiness{Reasons: []string{
 		"config: /etc/berth/config.yaml:14:9: mirrors[0].endpoints[1].url: \"ftp://mirror.corp\": scheme must be http or https",
 		"converge: /etc/containerd/certs.d/quay.io/hosts.toml: no space left on device",
@@ -191,6 +192,7 @@ func Hostile() status.Snapshot {
 	s.Node, s.Version = Script+long, Script+control
 	s.Phase = status.Phase(Script)
 	s.Ready.Reasons = []string{Script, long, control, "a\nb"}
+	s.Pool, s.Config.Hash = Script, control
 	s.Config.Path, s.Config.Error = "/etc/"+long, Script+"\n"+control+"\n"+long
 	s.Config.Warnings, s.Notices = []string{Script, long}, []string{Script, control}
 	s.Converge.Error, s.Converge.Watching = Script, "timer: "+Script+long
