@@ -101,8 +101,13 @@ func TestConfigJSON(t *testing.T) {
 		scenarios[len(scenarios)-1].run = func(s *tokenFixture) {
 			s.startKubelet()
 			before := s.identity()
+			// Not the sandbox image: containerd pulls that one itself, kubelet then pulls nothing, and
+			// reads no login.
 			image := s.image
-			s.image = "registry.k8s.io/pause:e2e"
+			content := upstream.NewContent()
+			s.check(content.Push(s.Context(), "app:v1", s.daemonFixture.image(s.T)))
+			s.behind("public.corp", content)
+			s.image = "public.corp/app:v1"
 			s.pod("public")
 			s.runsWithin("public", podTime)
 			s.berth(0, "apply")
