@@ -57,7 +57,7 @@ func startEngine(t *testing.T, env []string) *engine {
 	return startEngineWith(t, env, true)
 }
 
-// startEngineWith starts dockerd with the containerd image store, or with Docker's own.
+// startEngineWith starts dockerd with the containerd image store, or Debian's, which has Docker's own.
 func startEngineWith(t *testing.T, env []string, containerdStore bool) *engine {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -68,12 +68,15 @@ func startEngineWith(t *testing.T, env []string, containerdStore bool) *engine {
 		t.Fatal(err)
 	}
 	path := "/usr/sbin:/usr/bin:/sbin:/bin"
-	for program, from := range map[string]string{
-		filepath.Join(cache, "berth-test", dockerdDir, "dockerd"):                    "test/docker/parts.sh",
-		filepath.Join(cache, "berth-test", containerdDir, "containerd"):              "test/e2e/parts.sh",
-		filepath.Join(cache, "berth-test", containerdDir, "containerd-shim-runc-v2"): "test/e2e/parts.sh",
-		dockerCLI: "apt-get install -y --no-install-recommends docker.io",
-	} {
+	programs := map[string]string{dockerCLI: "apt-get install -y --no-install-recommends docker.io"}
+	var store []string
+	if containerdStore {
+		programs[filepath.Join(cache, "berth-test", dockerdDir, "dockerd")] = "test/docker/parts.sh"
+		programs[filepath.Join(cache, "berth-test", containerdDir, "containerd")] = "test/e2e/parts.sh"
+		programs[filepath.Join(cache, "berth-test", containerdDir, "containerd-shim-runc-v2")] = "test/e2e/parts.sh"
+		store = []string{"--feature", "containerd-snapshotter=true"}
+	}
+	for program, from := range programs {
 		if _, err := os.Stat(program); err != nil {
 			t.Fatalf("%s is missing; run: %s", program, from)
 		}
@@ -92,11 +95,11 @@ func startEngineWith(t *testing.T, env []string, containerdStore bool) *engine {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	e.cmd = isolate.Command(enter, e.etc(), "dockerd", "--debug", "--group", "root",
+	e.cmd = isolate.Command(enter, append([]string{e.etc(), "dockerd", "--debug", "--group", "root",
 		"--userland-proxy=false", "--bridge=none", "--iptables=false", "--ip6tables=false",
-		"--feature", fmt.Sprintf("containerd-snapshotter=%t", containerdStore), "--host", "unix://"+e.socket(),
+		"--host", "unix://" + e.socket(),
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "pid"))
+		"--pidfile", filepath.Join(dir, "pid")}, store...)...)
 	e.cmd.Dir = dir
 	e.cmd.Env = append(slices.Clone(env), "PATH="+path, "HOME="+dir)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
