@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -125,12 +126,15 @@ func (in *Installer) dockerPending(ctx context.Context, d node.Docker) (pending,
 var errDockerRefuses = errors.New("was changed since Docker was started, and Docker would not start with it; run dockerd --validate, and correct the file first")
 
 // ValidateDocker asks a dockerd whether it would start with a daemon.json. It is nil too if that
-// cannot be asked. The error does not repeat what dockerd says: that may hold a login.
+// cannot be told: dockerd checks the node as well, and must accept an empty file first. The error
+// does not repeat what dockerd says: that may hold a login.
 func ValidateDocker(ctx context.Context, dockerd, config string) error {
-	cmd := exec.CommandContext(ctx, dockerd, "--validate", "--config-file="+config)
-	cmd.Env = []string{}
-	var exit *exec.ExitError
-	if err := cmd.Run(); errors.As(err, &exit) && exit.ExitCode() == 1 {
+	accepts := func(file string) error {
+		cmd := exec.CommandContext(ctx, dockerd, "--validate", "--config-file="+file)
+		cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"} // that of systemd
+		return cmd.Run()
+	}
+	if accepts(config) != nil && accepts(os.DevNull) == nil {
 		return errDockerRefuses
 	}
 	return ctx.Err()

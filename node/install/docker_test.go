@@ -240,6 +240,37 @@ func TestDockerStoreEdited(t *testing.T) {
 	}
 }
 
+// dockerdThat makes dockerd a script.
+func (n *dockerHost) dockerdThat(script string) (program string) {
+	n.Helper()
+	n.write("root/usr/bin/dockerd", "#!/bin/sh\n"+script+"\n")
+	program = filepath.Join(n.dir, "root/usr/bin/dockerd")
+	if err := os.Chmod(program, 0o755); err != nil {
+		n.Fatal(err)
+	}
+	return program
+}
+
+// refusesFile is a dockerd that accepts an empty daemon.json only.
+const refusesFile = `[ "$1 $2" = "--validate --config-file=/dev/null" ]`
+
+// TestValidateDocker: a dockerd that refuses an empty file too says nothing about the file; it misses
+// something else, such as docker-proxy.
+func TestValidateDocker(t *testing.T) {
+	n := newDockerHost(t, "{}")
+	file := filepath.Join(n.dir, "root/etc/docker/daemon.json")
+	for script, refused := range map[string]bool{
+		"exit 0": false, "exit 1": false, refusesFile: true, "command -v ls || exit 1\n" + refusesFile: true,
+	} {
+		if err := install.ValidateDocker(t.Context(), n.dockerdThat(script), file); (err != nil) != refused {
+			t.Errorf("%s: %v", script, err)
+		}
+	}
+	if err := install.ValidateDocker(t.Context(), filepath.Join(n.dir, "none"), file); err != nil {
+		t.Errorf("no program: %v", err)
+	}
+}
+
 // TestDockerStoreRefuses: what the feature cannot change is refused with its reason, and nothing is
 // changed.
 func TestDockerStoreRefuses(t *testing.T) {
@@ -263,12 +294,7 @@ func TestDockerStoreRefuses(t *testing.T) {
 				n.engine.Set(n.info)
 			}
 			o := install.Options{ValidateDocker: install.ValidateDocker}
-			if strings.Contains(c.settings, "locla") {
-				n.write("root/usr/bin/dockerd", "#!/bin/sh\n[ \"$1\" = --validate ] && [ -f \"${2#--config-file=}\" ] && exit 1\n")
-				if err := os.Chmod(filepath.Join(n.dir, "root/usr/bin/dockerd"), 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
+			n.dockerdThat(refusesFile)
 			_, said, err := n.run(o, (*install.Installer).Install, onlyDocker)
 			if err == nil || !strings.Contains(err.Error(), c.want) || n.settings() != c.settings || n.restarts > 0 {
 				t.Errorf("%v\n%s", err, said)
