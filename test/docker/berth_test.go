@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/filetree"
+	"github.com/berth-registry/berth/test/images/served"
 	"github.com/berth-registry/berth/test/sample"
 )
 
@@ -165,6 +166,7 @@ func mirrorScenarios() []scenario {
 			s.pull("private.corp:5000/team/app:v1", img)
 			s.served(m, img)
 		}},
+		{"images-serve", serveDirectory},
 		{"build", func(s *fixture) {
 			c, img := s.stocked("hub/library/mirrored:v1")
 			m := s.mirror(upstream.Basic(robot, password, c))
@@ -383,4 +385,27 @@ func changeScenarios() []scenario {
 			s.served(foreign, later)
 		}},
 	}
+}
+
+// serveDirectory pulls from a directory with images of two registries, which berth images serve
+// answers from: as the mirror of each of them, and by its own name.
+func serveDirectory(s *fixture) {
+	c := upstream.NewContent()
+	fromHub, fromQuay := s.image("hub/library/app:v1", c), s.image("quay/library/app:v1", c)
+	source := s.mirror(c)
+	dir := filepath.Join(s.TempDir(), "images")
+	s.berth(0, "images", "copy", "--to", "oci:"+dir, source.Addr()+"/hub/library/app:v1", source.Addr()+"/quay/library/app:v1")
+	source.claimed = true
+	// As if they had been copied from Docker Hub and Quay.
+	index := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(index)
+	must(s.T, err)
+	renamed := strings.NewReplacer(source.Addr()+"/hub/", "docker.io/", source.Addr()+"/quay/", "quay.io/").Replace(string(text))
+	must(s.T, os.WriteFile(index, []byte(renamed), 0o600))
+	url := served.Start(s.T, exec.Command(berthBinary(s.T), "images", "serve", dir, "--listen", "127.0.0.1:0"))
+	s.apply(mirrorOf("docker.io", url) + only + strings.TrimPrefix(mirrorOf("quay.io", url), "mirrors:\n") + only)
+	s.pull("docker.io/library/app:v1", fromHub)
+	s.pull("quay.io/library/app:v1", fromQuay)
+	s.pull(strings.TrimPrefix(url, "http://")+"/quay.io/library/app:v1", fromQuay)
+	s.pullFails("quay.io/library/missing:v1")
 }

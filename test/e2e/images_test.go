@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,12 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/images/served"
 	"github.com/berth-registry/berth/test/sample"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -298,43 +297,5 @@ func (s *fixture) rename(dir string, pairs ...string) {
 // serve starts berth images serve and returns its address.
 func (s *fixture) serve(dir string) string {
 	s.Helper()
-	cmd := exec.Command(s.berth, "images", "serve", "--listen", "127.0.0.1:0", dir) // ended below, by a signal
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		s.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		s.Fatal(err)
-	}
-	lines := bufio.NewScanner(stderr)
-	address := ""
-	for address == "" && lines.Scan() {
-		var line struct{ Address string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil {
-			address = line.Address
-		}
-	}
-	rest := make(chan string, 1)
-	go func() {
-		var log strings.Builder
-		for lines.Scan() {
-			log.WriteString(lines.Text() + "\n")
-		}
-		rest <- log.String()
-	}()
-	s.Cleanup(func() {
-		must(s.T, cmd.Process.Signal(syscall.SIGTERM))
-		log := <-rest
-		if err := cmd.Wait(); err != nil {
-			s.Errorf("berth images serve: %v", err)
-		}
-		if s.Failed() {
-			s.Logf("berth images serve:\n%s", log)
-		}
-	})
-	if address == "" {
-		s.Fatal("berth images serve has no address")
-	}
-	return address
+	return served.Start(s.T, exec.Command(s.berth, "images", "serve", "--listen", "127.0.0.1:0", dir))
 }

@@ -6,8 +6,8 @@ package sample
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -49,6 +49,37 @@ func NewIndex() (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
+	return index(ours)
+}
+
+// NewProgramIndexes returns n indexes like NewIndex, with images that run the static binary at
+// path. They share its layer.
+func NewProgramIndexes(path string, n int) ([]Image, error) {
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := layer("program", binary)
+	if err != nil {
+		return nil, err
+	}
+	var all []Image
+	for range n {
+		ours, err := withLayer(runtime.GOARCH, "program", shared)
+		if err != nil {
+			return nil, err
+		}
+		img, err := index(ours)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, img)
+	}
+	return all, nil
+}
+
+// index returns an index with an image for this platform and a new one for another platform.
+func index(ours v1.Image) (Image, error) {
 	const foreign = "s390x"
 	other, err := single(foreign, "data", nil)
 	if err != nil {
@@ -79,12 +110,17 @@ func NewProgram(path string) (Image, error) {
 // single builds an image with one layer that has content at /file, or random bytes if content is
 // empty.
 func single(arch, file string, content []byte) (v1.Image, error) {
-	seed := make([]byte, 64)
-	if _, err := rand.Read(seed); err != nil {
+	l, err := layer(file, content)
+	if err != nil {
 		return nil, err
 	}
+	return withLayer(arch, file, l)
+}
+
+// layer builds a layer that has content at /file, or random bytes if content is empty.
+func layer(file string, content []byte) (v1.Layer, error) {
 	if content == nil {
-		content = seed
+		content = random(64)
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -97,14 +133,15 @@ func single(arch, file string, content []byte) (v1.Image, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
-	}, tarball.WithMediaType(types.OCILayer))
-	if err != nil {
-		return nil, err
-	}
+	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.BestSpeed), tarball.WithCompressedCaching)
+}
+
+// withLayer builds a new image with a layer whose /file it runs.
+func withLayer(arch, file string, l v1.Layer) (v1.Image, error) {
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err := mutate.AppendLayers(base, layer)
+	img, err := mutate.AppendLayers(base, l)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +152,7 @@ func single(arch, file string, content []byte) (v1.Image, error) {
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", arch
 	config.Config.Entrypoint = []string{"/" + file}
-	config.Config.Labels = map[string]string{"berth.test/seed": hex.EncodeToString(seed)}
+	config.Config.Labels = map[string]string{"berth.test/seed": hex.EncodeToString(random(64))}
 	return mutate.ConfigFile(img, config)
 }
 

@@ -46,6 +46,14 @@ type node struct {
 	conn   *grpc.ClientConn
 }
 
+// interfaces gives a network namespace 127.0.0.1, and an address with a default route, for shapes in
+// which containerd chooses the address for streams. Some shapes name ports: in there every port is
+// free.
+const interfaces = `link set lo up
+address add 192.0.2.1/32 dev lo
+route add default dev lo
+`
+
 // start runs the trial's files with a release; mirror serves the address to which hosts.toml files
 // send docker.io.
 func start(program parts.Containerd, t trial, mirror http.Handler) (*node, error) {
@@ -54,7 +62,7 @@ func start(program parts.Containerd, t trial, mirror http.Handler) (*node, error
 		return nil, err
 	}
 	n := &node{dir: dir, exited: make(chan struct{})}
-	err = alone(func() error {
+	err = isolate.Network(interfaces, func() error {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err

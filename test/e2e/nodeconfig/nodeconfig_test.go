@@ -17,6 +17,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/isolate"
 )
 
 // pair is the default of config_path.
@@ -102,7 +103,7 @@ func TestPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	ports := []string{"1338", "10010", "10257"}
-	err = alone(func() error { // in place of the machine's own namespace
+	err = isolate.Network(interfaces, func() error { // in place of the machine's own namespace
 		for _, port := range ports {
 			l, err := net.Listen("tcp", "0.0.0.0:"+port)
 			if err != nil {
