@@ -3,6 +3,7 @@
 package nspawn
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,14 +12,20 @@ import (
 	"testing"
 )
 
-// dockerUnit runs dockerd without a network for containers, which this machine cannot make.
+// dockerUnit is that of Docker's packages, without a network for containers, which this machine
+// cannot make.
 const dockerUnit = `[Unit]
 After=containerd.service
 Requires=containerd.service
+StartLimitBurst=3
+StartLimitIntervalSec=60
 
 [Service]
 Type=notify
-ExecStart=/usr/local/bin/dockerd --containerd=/run/containerd/containerd.sock --userland-proxy=false --bridge=none --iptables=false --ip6tables=false
+ExecStart=%s --containerd=/run/containerd/containerd.sock --userland-proxy=false --bridge=none --iptables=false --ip6tables=false
+TimeoutStartSec=0
+RestartSec=2
+Restart=always
 Delegate=yes
 KillMode=process
 
@@ -26,9 +33,9 @@ KillMode=process
 WantedBy=multi-user.target
 `
 
-// A Docker host without Kubernetes gets from the page's commands to a mirrored pull, and back.
-func TestDockerHost(t *testing.T) {
-	p := buildPackages(t)
+// newDockerMachine returns a machine with containerd 2.4.2, dockerd and the docker command.
+func newDockerMachine(t *testing.T) *machine {
+	t.Helper()
 	m := newMachine(t)
 	addTestFiles(t, m)
 	containerd2(t, m)
@@ -36,19 +43,31 @@ func TestDockerHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dockerd := filepath.Join(cache, "berth-test", "dockerd-2.0.0-beta.24", "dockerd")
-	for _, command := range [][]string{
-		{"cp", dockerd, m.path("/usr/local/bin/dockerd")},
-		{"cp", "/usr/bin/docker", m.path("/usr/bin/docker")},
-		{"mkdir", "-p", m.path("/etc/docker")},
-	} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v (test/docker/parts.sh provides dockerd, the package docker.io the command): %v\n%s", command, err, out)
-		}
+	m.copied(filepath.Join(cache, "berth-test", "dockerd-2.0.0-beta.24", "dockerd"), "/usr/local/bin/dockerd")
+	m.copied("/usr/bin/docker", "/usr/bin/docker")
+	// dockerd --validate looks for it, and the unit does without it.
+	m.copied("/bin/true", "/usr/local/bin/docker-proxy")
+	if err := os.MkdirAll(m.path("/etc/docker"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	// As in Docker's packages: no kubelet uses this containerd.
 	m.write("/etc/containerd/config.toml", "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")
-	m.unit("docker", dockerUnit)
+	m.unit("docker", fmt.Sprintf(dockerUnit, "/usr/local/bin/dockerd"))
+	return m
+}
+
+// copied copies a program of this machine.
+func (m *machine) copied(from, to string) {
+	m.t.Helper()
+	if out, err := exec.Command("cp", "--dereference", from, m.path(to)).CombinedOutput(); err != nil {
+		m.t.Fatalf("cp %s (test/docker/parts.sh provides dockerd, the package docker.io the others): %v\n%s", from, err, out)
+	}
+}
+
+// A Docker host without Kubernetes gets from the page's three commands to a mirrored pull, and back.
+func TestDockerHost(t *testing.T) {
+	p := buildPackages(t)
+	m := newDockerMachine(t)
 	m.boot()
 	m.first(p)
 	commands := dockerPage(t)
@@ -66,13 +85,24 @@ func TestDockerHost(t *testing.T) {
 		}
 	}
 	m.run("berth trace --runtime docker busybox")
+	// A node of a Swarm pulls with the same files.
+	m.run("docker swarm init --advertise-addr 127.0.0.1")
+	m.run("docker service create --detach --restart-condition none --name trial swarm:v1")
+	m.eventually("the task of the service has its image", func() bool {
+		_, err := m.try("docker image inspect swarm:v1")
+		return err == nil
+	})
+	if m.asked("swarm") == 0 {
+		t.Error("the image of the service was pulled, and not through the mirror")
+	}
+	m.run("docker swarm leave --force")
 	m.run("apt-get purge --yes berth")
 	if m.read("/etc/docker/certs.d/docker.io/hosts.toml") != "" {
 		t.Error("a file stays after the purge")
 	}
 }
 
-// dockerCommands are those of docs/docker.md.
+// dockerCommands are the three of docs/docker.md.
 type dockerCommands struct{ install, config, pull string }
 
 // dockerPage reads the commands of the page, with the mirror of this test in place of the page's.
@@ -83,7 +113,7 @@ func dockerPage(t *testing.T) dockerCommands {
 		t.Fatal(err)
 	}
 	_, section, _ := strings.Cut(string(text), "\n## A Docker host without Kubernetes\n")
-	block := regexp.MustCompile("(?s)```sh\n(apt-get.*?\n)(cat .*?\nCONFIG\n)(docker pull .*?)\n```").FindStringSubmatch(section)
+	block := regexp.MustCompile("(?s)```sh\n(apt-get [^\n]*\n)(cat [^\n]*\n.*?\nCONFIG\n)(docker pull [^\n]*)\n```").FindStringSubmatch(section)
 	if block == nil {
 		t.Fatal("docs/docker.md: the commands are not found")
 	}

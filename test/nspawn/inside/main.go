@@ -4,6 +4,8 @@
 //	inside registry FILE    serves on 127.0.0.1:5000 and records in FILE the
 //	                        requests for another registry
 //	inside pull IMAGE       waits for the CRI, then pulls an image through it
+//	inside install STEP     does what berth install --docker does, and kills itself
+//	                        before a step
 package main
 
 import (
@@ -24,13 +26,15 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := errors.New("usage: inside registry FILE | pull IMAGE")
+	err := errors.New("usage: inside registry FILE | pull IMAGE | install STEP")
 	if len(os.Args) == 3 {
 		switch os.Args[1] {
 		case "registry":
 			err = serve(ctx, os.Args[2])
 		case "pull":
 			err = pull(ctx, os.Args[2])
+		case "install":
+			err = installUntil(ctx, os.Args[2])
 		}
 	}
 	stop()

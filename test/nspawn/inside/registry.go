@@ -26,7 +26,7 @@ const address = "127.0.0.1:5000"
 // served returns the repositories, each with one image: containerd would not ask again for an image
 // that it has.
 func served() []string {
-	return strings.Fields("control wired boot upgraded kept removed again after busybox loaded")
+	return strings.Fields("control wired boot upgraded kept removed again after busybox loaded swarm")
 }
 
 // serve runs the registry until ctx is done. It notifies systemd when all images are there.
