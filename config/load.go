@@ -36,10 +36,13 @@ func Load(path string) (*Config, []Warning, error) {
 	return f.Parse()
 }
 
-// Mistakes of a RegistryConfig, with their places.
+// The mistakes of a RegistryConfig have their places.
 type (
-	Error   = syntax.Error
-	Errors  = syntax.Errors
+	// Error is one mistake.
+	Error = syntax.Error
+	// Errors are all mistakes of a file.
+	Errors = syntax.Errors
+	// Warning is about a setting that is not an error.
 	Warning = syntax.Warning
 )
 
