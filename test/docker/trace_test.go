@@ -35,6 +35,7 @@ func traceMirrors() []scenario {
 		return scenario{name, func(s *fixture) {
 			c, img := s.stocked("team/app:v1")
 			m := s.mirror(c)
+			s.behindProxy(private, upstream.Status(http.StatusNotFound))
 			s.apply("mirrors: []\n")
 			s.hosts(dir, entry(m.url()))
 			s.pull(private+"/team/app:v1", img)
