@@ -146,7 +146,7 @@ func (w *fixture) startRegistries(set parts.Set) {
 	w.hub, err = w.proxy.Decoy("registry-1.docker.io", upstream.Status(http.StatusNotFound))
 	w.check(err)
 	pause := upstream.NewContent()
-	for _, tag := range []string{"e2e", "3.10.2"} { // the second is containerd's default
+	for _, tag := range []string{"e2e", "3.8", "3.10.2"} { // the others are defaults of containerd 1.7 and 2.4
 		w.check(pause.Push(w.Context(), "pause:"+tag, w.image()))
 	}
 	_, err = w.proxy.Decoy("registry.k8s.io", pause)
