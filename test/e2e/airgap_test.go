@@ -47,6 +47,9 @@ func TestAirGap(t *testing.T) {
 	}
 	berth, pause := berthBinary(t), goBuild(t, "./test/sample/pause")
 	for _, program := range append(set.Containerd, set.Between) {
+		if program.Version == "1.6.20" {
+			continue // it knows no pinned images, which the page's output shows
+		}
 		t.Run(program.Version, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, set, program, berth, pause)
