@@ -177,6 +177,15 @@ func (s *site) proxyEnv() []string {
 	return append(env, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 }
 
+// berthOfTheSite shows trace the containerd of the site alone: others run on this machine.
+const berthOfTheSite = `#!/bin/sh
+if [ "$1" = trace ]; then
+  shift
+  set -- trace --proc "$DIR/proc" "$@"
+fi
+exec %s "$@"
+`
+
 // programs installs berth and the stand-ins.
 func (s *site) programs() {
 	s.Helper()
@@ -184,7 +193,12 @@ func (s *site) programs() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	must(s.T, os.Symlink(s.berth, filepath.Join(s.dir, "bin/berth")))
+	must(s.T, os.WriteFile(filepath.Join(s.dir, "bin/berth"), fmt.Appendf(nil, berthOfTheSite, s.berth), 0o755))
+	id, err := s.daemon.Identity()
+	must(s.T, err)
+	pid, _, _ := strings.Cut(id, " ")
+	must(s.T, os.Mkdir(filepath.Join(s.dir, "proc"), 0o755))
+	must(s.T, os.Symlink("/proc/"+pid, filepath.Join(s.dir, "proc", pid)))
 	for _, name := range []string{"kubectl", "rke", "systemctl"} {
 		must(s.T, os.Symlink(self, filepath.Join(s.dir, "bin", name)))
 	}
