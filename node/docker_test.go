@@ -92,7 +92,7 @@ func TestDockerByFiles(t *testing.T) {
 	}
 }
 
-// Without the API nobody can see whether Docker was reloaded after an edit of daemon.json. So
+// Without the API nothing shows whether Docker was reloaded after an edit of daemon.json. So
 // neither its settings nor its image store are known until it is restarted.
 func TestDockerChangedSinceItsStart(t *testing.T) {
 	h := host(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"features\": {\"containerd-snapshotter\": true}}")

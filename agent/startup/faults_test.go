@@ -81,7 +81,7 @@ func (r *trial) node(name string, seed uint64) {
 		r.join(name, "example.com/first")
 		pod := fmt.Sprintf("%s-%d", name, i)
 		if old != "" && random.IntN(2) == 0 {
-			pod = old // nobody has deleted it, and its status is that of the last machine
+			pod = old // it was not deleted, and its status is that of the last machine
 		} else {
 			pause(5 * time.Second)
 			r.pod(name, pod)
