@@ -25,11 +25,11 @@ func newTree(t *testing.T) tree {
 	for name, content := range map[string]string{
 		"/proc/1/stat": "1" + stat, "/proc/900/stat": "900" + stat, "/proc/900/comm": "kubelet\n",
 		"/proc/900/cmdline": "kubelet\x00", "/proc/900/environ": "HOME=/root\x00",
-		"/var/lib/kubelet/x": "", "/work/x": "", "/root/x": "",
+		"/var/lib/kubelet/x": "", "/srv/x": "", "/root/x": "",
 	} {
 		n.write(t, name, content)
 	}
-	for link, target := range map[string]string{"root": "../..", "cwd": "/work"} {
+	for link, target := range map[string]string{"root": "../..", "cwd": "/srv"} {
 		if err := os.Symlink(target, n.path("/proc/900/"+link)); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func (n tree) foreign(t *testing.T) []string {
 // that it has for each image.
 func (n tree) kubeletTakes(t *testing.T, p part, images ...string) (lifetime string, users []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), p.path, "-logins", n.dir, "-dir", "/work", filepath.Dir(ownFile))
+	cmd := exec.CommandContext(t.Context(), p.path, "-logins", n.dir, "-dir", "/srv", filepath.Dir(ownFile))
 	cmd.Env = []string{"HOME=/root", "PATH=/usr/bin:/bin"}
 	cmd.Stdin = strings.NewReader(strings.Join(images, "\n") + "\n")
 	out, err := cmd.Output()
@@ -121,18 +121,18 @@ func TestLoginsKinds(t *testing.T) {
 		"directory":               func(name string) error { return os.Mkdir(name, 0o755) },
 		"dangling link":           func(name string) error { return os.Symlink("/nothing", name) },
 		"link to itself":          func(name string) error { return os.Symlink(filepath.Base(name), name) },
-		"link":                    func(name string) error { return os.Symlink("/work/target", name) },
+		"link":                    func(name string) error { return os.Symlink("/srv/target", name) },
 		"link to the first place": func(name string) error { return os.Symlink(ownFile, name) },
 	}
 	versions := built(t, "keyring")
 	stopped, passed := 0, 0
 	for _, place := range []string{
-		"/work/config.json", "/root/.docker/config.json", "/.docker/config.json",
-		"/var/lib/kubelet/.dockercfg", "/work/.dockercfg", "/root/.dockercfg",
+		"/srv/config.json", "/root/.docker/config.json", "/.docker/config.json",
+		"/var/lib/kubelet/.dockercfg", "/srv/.dockercfg", "/root/.dockercfg",
 	} {
 		for kind, create := range kinds {
 			n := newTree(t)
-			n.write(t, "/work/target", `{"auths": {"a.corp": {"auth": "dTpw"}}}`)
+			n.write(t, "/srv/target", `{"auths": {"a.corp": {"auth": "dTpw"}}}`)
 			if err := errors.Join(os.MkdirAll(filepath.Dir(n.path(place)), 0o755), create(n.path(place))); err != nil {
 				t.Fatal(err)
 			}
@@ -163,8 +163,8 @@ func TestLoginsKinds(t *testing.T) {
 func TestLoginsOrder(t *testing.T) {
 	needRoot(t)
 	places := []string{
-		ownFile, "/work/config.json", "/root/.docker/config.json", "/.docker/config.json",
-		"/var/lib/kubelet/.dockercfg", "/work/.dockercfg", "/root/.dockercfg", "/.dockercfg",
+		ownFile, "/srv/config.json", "/root/.docker/config.json", "/.docker/config.json",
+		"/var/lib/kubelet/.dockercfg", "/srv/.dockercfg", "/root/.dockercfg", "/.dockercfg",
 	}
 	n := newTree(t)
 	for i, place := range places {
