@@ -30,18 +30,23 @@ type thing struct {
 
 func (o thing) Identity() (key, version string) { return o.Metadata.Name, o.Metadata.ResourceVersion }
 
-// client starts a server and a client for it.
-func client(t *testing.T, dir string) (*fakekube.Server, *Client) {
+// withServer runs a test in a bubble of testing/synctest, with a server and a client for it.
+func withServer(t *testing.T, run func(t *testing.T, dir string, s *fakekube.Server, api *Client)) {
 	t.Helper()
-	s, err := fakekube.Start(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(s.Address(), dir, s.Dial)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, c
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := fakekube.Start(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		api, err := New(s.Address(), dir, s.Dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer api.Close()
+		run(t, dir, s, api)
+	})
 }
 
 func put(s *fakekube.Server, name string) {
@@ -70,11 +75,7 @@ func TestCache(t *testing.T) {
 		"watch expired":      {"WATCH", fakekube.Expired, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			synctest.Test(t, func(t *testing.T) {
-				s, api := client(t, dir)
-				defer s.Close()
-				defer api.Close()
+			withServer(t, func(t *testing.T, dir string, s *fakekube.Server, api *Client) {
 				var want []string
 				for i := range 2*pageSize + 5 { // three pages
 					want = append(want, fmt.Sprintf("a-%03d", i))
@@ -127,11 +128,7 @@ func TestCache(t *testing.T) {
 
 // A watch that cannot go on, because the API server has forgotten the changes since, is a new list.
 func TestCompaction(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s, api := client(t, dir)
-		defer s.Close()
-		defer api.Close()
+	withServer(t, func(t *testing.T, dir string, s *fakekube.Server, api *Client) {
 		put(s, "a")
 		cache := &Cache[thing]{Client: api, Path: "/api/v1/nodes", Log: slog.New(slog.DiscardHandler), Changed: func() {}}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -152,11 +149,7 @@ func TestCompaction(t *testing.T) {
 
 // kubelet replaces the token; a refused one is an error that does not hold it.
 func TestToken(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s, api := client(t, dir)
-		defer s.Close()
-		defer api.Close()
+	withServer(t, func(t *testing.T, dir string, s *fakekube.Server, api *Client) {
 		put(s, "n")
 		var o thing
 		for range 3 {
@@ -197,11 +190,7 @@ func TestNewRefuses(t *testing.T) {
 
 // When the cluster gets another certificate authority, the next request after a failure trusts it.
 func TestOtherAuthority(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s, api := client(t, dir)
-		defer s.Close()
-		defer api.Close()
+	withServer(t, func(t *testing.T, dir string, s *fakekube.Server, api *Client) {
 		put(s, "n")
 		good, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
 		if err != nil {
@@ -249,11 +238,7 @@ func TestPause(t *testing.T) {
 
 // Now is the time of the server's clock.
 func TestNow(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s, api := client(t, dir)
-		defer s.Close()
-		defer api.Close()
+	withServer(t, func(t *testing.T, dir string, s *fakekube.Server, api *Client) {
 		api.ahead.Store(int64(time.Hour))
 		_ = api.Get(t.Context(), "/api/v1/nodes/none", nil)
 		if off := time.Until(api.Now()); off < -time.Second || off > 0 {
