@@ -22,7 +22,7 @@ import (
 // TestBerth writes a RegistryConfig, runs berth apply on a node whose dockerd answers, and pulls,
 // pushes and builds.
 func TestBerth(t *testing.T) {
-	run(t, slices.Concat(mirrorScenarios(), loginScenarios(), tlsScenarios(), changeScenarios()))
+	run(t, slices.Concat(mirrorScenarios(), loginScenarios(), tlsScenarios(), changeScenarios(), rkeScenarios()))
 }
 
 // berthBinary is the program under test.
