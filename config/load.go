@@ -7,7 +7,8 @@
 // names is loaded. No error, warning or printed Config shows a secret. The package writes nothing
 // and opens no connection.
 //
-// Start reading at [Load]; the types are in types.go, the rules in check*.go.
+// Start reading at [File.Parse], which [ReadOnNode] prepares for the file of a node; the types are in
+// types.go, the rules in check*.go.
 package config
 
 import (

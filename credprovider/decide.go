@@ -131,7 +131,7 @@ func (l lookup) of(h Host, repository string) credentialFor {
 // choose sets the credential of p to the one that every host of p may have.
 func (l lookup) choose(p *Plan) error {
 	var all []credentialFor
-	owner, missed := -1, false
+	owner, missed := -1, false // missed: some host has a credential and no header with it
 	for i, h := range p.Hosts {
 		o := l.of(h, p.Image.Repository)
 		all = append(all, o)

@@ -13,7 +13,8 @@ import (
 const TokenUser = "<token>"
 
 // AzureTokenUser is the user name with which Azure's registries take their identity tokens as a
-// password. Source: https://learn.microsoft.com/azure/container-registry/container-registry-authentication
+// password. Source:
+// https://learn.microsoft.com/azure/container-registry/container-registry-authentication
 const AzureTokenUser = "00000000-0000-0000-0000-000000000000"
 
 // Login is a username and a password for one host, or for the repositories below one path of it.

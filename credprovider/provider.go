@@ -45,8 +45,8 @@ type Credential struct {
 var ErrNotServed = errors.New("no credential is configured for this image")
 
 // Credential returns the credential for an image that is pulled for a pod. Errors are those of
-// [Rules.Plan], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], a *[NoHelperLoginError], and a *[WithheldError] when the
-// rules were not made for the hosts.toml that containerd finds.
+// [Rules.Plan], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], a *[NoHelperLoginError], and a
+// *[WithheldError] when the rules were not made for the hosts.toml that containerd finds.
 func (p *Provider) Credential(ctx context.Context, image string, pod Pod) (Credential, error) {
 	return p.credential(image, func(r ecr.Registry) (Token, bool, error) { return p.token(ctx, r, pod) })
 }

@@ -107,7 +107,7 @@ func (f *foreign) copied(name string, read func(dir string) error) error {
 	case err != nil:
 		return plainfile.WithoutPath(err)
 	case !info.IsDir():
-		return fmt.Errorf("%w: %s is a symlink; containerd may resolve it to a different file", errNotRegular, name)
+		return fmt.Errorf("%w: %s is a symlink; containerd may resolve it to a different file", errNotRead, name)
 	}
 	content, err := f.read(name, fileName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,9 +135,9 @@ func (f *foreign) read(name, file string) ([]byte, error) {
 	if err == nil {
 		return content, nil
 	}
-	if info, lerr := f.root.Lstat(file); lerr == nil && info.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, errNotRegular) {
+	if info, lerr := f.root.Lstat(file); lerr == nil && info.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, errNotRead) {
 		// %v, not %w: a missing target must not count as a missing file.
-		return nil, fmt.Errorf("%w: it is a symlink that cannot be resolved below %s (%v); replace it by the file itself", errNotRegular, f.hostDir, err)
+		return nil, fmt.Errorf("%w: it is a symlink that cannot be resolved below %s (%v); replace it by the file itself", errNotRead, f.hostDir, err)
 	}
 	return nil, err
 }
@@ -163,7 +163,7 @@ func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 		}
 		done[at] = true
 		if !filepath.IsLocal(at) {
-			return fmt.Errorf("names %s: %w: it is outside %s", shownFile(file), errNotRegular, f.hostDir)
+			return fmt.Errorf("names %s: %w: it is outside %s", shownFile(file), errNotRead, f.hostDir)
 		}
 		pem, err := f.read(name, file)
 		if err != nil {

@@ -83,7 +83,7 @@ func (f Family) readAs(shown, content []byte, dir, registry string, update func(
 	defer remove()
 	copied := &memory{}
 	defer copied.release()
-	if dir, err = emulateV1(copied, stage, dir, content, shown); err != nil {
+	if dir, err = emulate(copied, stage, dir, content, shown); err != nil {
 		return nil, err
 	}
 	return f.readAt(dir, registry, update)
@@ -134,10 +134,10 @@ func readV1(ctx context.Context, options old.HostOptions, registry string) (host
 	return hosts, err
 }
 
-// emulateV1 creates a directory below stage that reads like dir, with shown as the content of
+// emulate creates a directory below stage that reads like dir, with shown as the content of
 // hosts.toml. Symlinks lead to the other files. content is the real hosts.toml; the relative paths
 // that it names must resolve there too.
-func emulateV1(copied *memory, stage, dir string, content, shown []byte) (string, error) {
+func emulate(copied *memory, stage, dir string, content, shown []byte) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err

@@ -19,7 +19,7 @@ const (
 // checkV1 refuses content that go-toml v1 would need a long time or a large stack to read.
 func checkV1(content []byte) error {
 	if len(content) > maxV1 {
-		return fmt.Errorf("%w: it is larger than %d KiB, the limit for reading it as containerd 1.x", errNotRegular, maxV1>>10)
+		return fmt.Errorf("%w: it is larger than %d KiB, the limit for reading it as containerd 1.x", errNotRead, maxV1>>10)
 	}
 	depth, deepest := 0, 0
 	for _, c := range content {
@@ -32,10 +32,10 @@ func checkV1(content []byte) error {
 		}
 	}
 	if deepest > maxV1Depth {
-		return fmt.Errorf("%w: it is nested deeper than %d levels", errNotRegular, maxV1Depth)
+		return fmt.Errorf("%w: it is nested deeper than %d levels", errNotRead, maxV1Depth)
 	}
 	if bytes.Count(content, []byte(".")) > maxV1/4 {
-		return fmt.Errorf("%w: it is nested too deep", errNotRegular)
+		return fmt.Errorf("%w: it is nested too deep", errNotRead)
 	}
 	return nil
 }

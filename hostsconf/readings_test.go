@@ -147,7 +147,7 @@ func TestCheckV1(t *testing.T) {
 		"more dots":     {strings.Repeat(".", maxV1/4+1), "nested too deep"},
 	} {
 		err := checkV1([]byte(c.content))
-		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, errNotRegular) || !strings.Contains(err.Error(), c.says)) {
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, errNotRead) || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v, want %q", name, err, c.says)
 		}
 	}

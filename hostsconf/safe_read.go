@@ -19,9 +19,9 @@ import (
 // maxForeign is the largest foreign file that is read, in bytes.
 const maxForeign = 1 << 20
 
-// errNotRegular reports an entry that is not read: opening it could block forever, or reading it
+// errNotRead reports an entry that is not read: opening it could block forever, or reading it
 // could fill the memory.
-var errNotRegular = errors.New("not read")
+var errNotRead = errors.New("not read")
 
 // opener opens files: below one directory ([os.Root]), or anywhere on this machine ([osFiles]).
 type opener interface {
@@ -42,7 +42,7 @@ func (osFiles) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, erro
 func ReadSafely(name string) ([]byte, error) { return readSafely(osFiles{}, name) }
 
 // readSafely is [ReadSafely] through in, which decides how symlinks are followed. An entry that is
-// not a regular file of an acceptable size gives [errNotRegular].
+// not a regular file of an acceptable size gives [errNotRead].
 func readSafely(in opener, name string) ([]byte, error) {
 	info, err := in.Stat(name)
 	if err != nil {
@@ -80,14 +80,14 @@ func checkRegular(info fs.FileInfo) error {
 	case mode.IsRegular():
 		return nil
 	case mode.IsDir():
-		return fmt.Errorf("%w: it is a directory, not a file", errNotRegular)
+		return fmt.Errorf("%w: it is a directory, not a file", errNotRead)
 	case mode&fs.ModeNamedPipe != 0:
-		return fmt.Errorf("%w: it is a fifo, on which containerd would hang", errNotRegular)
+		return fmt.Errorf("%w: it is a fifo, on which containerd would hang", errNotRead)
 	}
-	return fmt.Errorf("%w: it is a device or socket", errNotRegular)
+	return fmt.Errorf("%w: it is a device or socket", errNotRead)
 }
 
-func tooLarge() error { return fmt.Errorf("%w: it is larger than 1 MiB", errNotRegular) }
+func tooLarge() error { return fmt.Errorf("%w: it is larger than 1 MiB", errNotRead) }
 
 // tlsFiles lists the certificate and key files that some containerd release opens for a hosts.toml
 // with this content, as written there. It returns none if no release can parse the content.

@@ -133,7 +133,7 @@ func (n *node) checkUnreadable(o unreadableEntry, name, upstream string) {
 		upstream = "any.corp"
 	}
 	_, err := Lookup(at, upstream)
-	if !errors.Is(err, errNotRegular) || !strings.Contains(err.Error(), name+"/hosts.toml: ") {
+	if !errors.Is(err, errNotRead) || !strings.Contains(err.Error(), name+"/hosts.toml: ") {
 		t.Errorf("lookup: %v", err)
 	}
 	n.restore()
@@ -159,7 +159,7 @@ func TestLookupOpensNoUnreadableCertificate(t *testing.T) {
 				dir := writeTree(t, map[string]string{"quay[/hosts.toml": content, "quay[/other.pem": ""})
 				o.put(t, filepath.Join(dir, "quay[", name))
 				within(t, func() {
-					if _, err := Lookup(dir, "quay["); !errors.Is(err, errNotRegular) || !strings.Contains(err.Error(), name+": ") {
+					if _, err := Lookup(dir, "quay["); !errors.Is(err, errNotRead) || !strings.Contains(err.Error(), name+": ") {
 						t.Errorf("error %v", err)
 					}
 				})

@@ -8,9 +8,9 @@
 // down start as down.
 //
 // For endpoints with a login the Prober also learns two facts, with a few requests every six hours,
-// or one every hour if the registry accepts only tokens: whether the registry accepts Basic on a manifest path, and whether it redirects blobs to a host
-// to which Go would carry the login. With [Prober.SetHub] it reads how many pulls Docker Hub still
-// allows.
+// or one every hour if the registry accepts only tokens: whether the registry accepts Basic on a
+// manifest path, and whether it redirects blobs to a host to which Go would carry the login. With
+// [Prober.SetHub] it reads how many pulls Docker Hub still allows.
 //
 // A login is sent to the host that it belongs to and to no other: no redirect is followed, and no
 // token server gets it but Docker Hub's. No error, status or fact holds a secret. The package

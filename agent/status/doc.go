@@ -9,9 +9,9 @@
 // secret. These fields hold free text, in which an error of another program may bring a secret:
 // Config.Error, Config.Warnings, Converge.Error, Converge.Watching, Endpoint.Error, Endpoint.Note,
 // Endpoint.LeftOut, Token.Error, DockerHub.Error, FileNote.Reason, Event.Message,
-// Readiness.Reasons, Containerd.Why, Containerd.Remedy, Docker.Why, ConfigJSON.Why and Notices. The caller must keep
-// secrets out of them. As a second protection, this package masks user info and queries in URLs and
-// Authorization values in every string that it shows.
+// Readiness.Reasons, Containerd.Why, Containerd.Remedy, Docker.Why, ConfigJSON.Why and Notices. The
+// caller must keep secrets out of them. As a second protection, this package masks user info and
+// queries in URLs and Authorization values in every string that it shows.
 //
 // Start reading at [Snapshot], then [Alarms], then [Handler].
 package status

@@ -4,7 +4,7 @@
 // It works from files: the rules that berth wrote, if they exist, and the ECR tokens that the
 // processes of the node share. When no usable token is stored, or when it is time to ask a better
 // source again, it starts berth-ecr-token in its place. It never reads the RegistryConfig, opens no
-// connection and writes nothing.
+// connection and writes only lock files.
 //
 // Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one line on stderr, which
 // kubelet logs; 2 for wrong flags. Package credprovider/command does the work.

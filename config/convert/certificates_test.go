@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// writeCertificates creates ca.pem, cert.pem, key.pem and both.pem in a new directory: a RegistryConfig is
-// accepted only if the files that it names exist.
+// writeCertificates creates ca.pem, cert.pem, key.pem and both.pem in a new directory: a
+// RegistryConfig is accepted only if the files that it names exist.
 func writeCertificates(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -8,9 +8,9 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// generated generates an input from the parts that matter: registries on loopback and elsewhere with the
-// ports that count, endpoints with each scheme and path, tls settings, logins and rules. The same
-// seed gives the same input.
+// generated generates an input from the parts that matter: registries on loopback and elsewhere
+// with the ports that count, endpoints with each scheme and path, tls settings, logins and rules.
+// The same seed gives the same input.
 func generated(format convert.Format, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 8))
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }

@@ -81,7 +81,8 @@ func TestUnknownFieldsOfHostsFiles(t *testing.T) {
 			t.Errorf("%s: the field is not named: %v", data, result.Lost)
 		}
 	}
-	// In daemon.json a field that may be about registries is named, and one comment is about all others.
+	// In daemon.json a field that may be about registries is named, and one comment is about all
+	// others.
 	for field, lost := range map[string]bool{"registry-mirror": true, "insecure-registry": true, "https_proxy": true, "log-driver": false} {
 		data := fmt.Sprintf("{\"registry-mirrors\": [\"https://m.corp\"], %q: \"x\"}", field)
 		result, err := convertInput(convert.Docker, []byte(data))

@@ -45,7 +45,8 @@ func NewDecoder(r *Report, hint func(t reflect.Type, name string) string) *Decod
 	}
 }
 
-// Decode fills v from the node at s; written is that node, or the alias in its place. A null leaves v unchanged.
+// Decode fills v from the node at s; written is that node, or the alias in its place. A null leaves
+// v unchanged.
 func (d *Decoder) Decode(s *Location, v reflect.Value, written *yaml.Node) {
 	if written.Kind == yaml.AliasNode {
 		d.aliases++

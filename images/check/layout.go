@@ -14,10 +14,10 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// CheckLayout checks each image in a directory or a bundle: index, manifests, blobs by size and with Verify by
-// digest, signatures and other referrers; and compares with the source if it can be asked. Without
-// images it checks all that the directory has; problems are then entries without a name. The error
-// is about the directory or the bundle, or the cause of the end of ctx.
+// CheckLayout checks each image in a directory or a bundle: index, manifests, blobs by size and
+// with Verify by digest, signatures and other referrers; and compares with the source if it can be
+// asked. Without images it checks all that the directory has; problems are then entries without a
+// name. The error is about the directory or the bundle, or the cause of the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
 	l, err := bundle.OpenLocation(at)
 	if err != nil {

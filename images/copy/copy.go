@@ -90,9 +90,9 @@ type Copied struct {
 }
 
 // Copy copies images from the registries in their names, or from a layout, to a location; from a
-// layout without images all that it has. A bundle gets its name only if all images are in it. The result has the order of images; an image that fails
-// does not stop the others. The error is about all of them, about entries of a layout without a
-// name, or the cause of the end of ctx.
+// layout without images all that it has. A bundle gets its name only if all images are in it. The
+// result has the order of images; an image that fails does not stop the others. The error is about
+// all of them, about entries of a layout without a name, or the cause of the end of ctx.
 func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, to reference.Location) ([]Copied, error) {
 	r, err := c.begin(from, to)
 	if err != nil {

@@ -63,7 +63,7 @@ func (r *run) chooseHolders() {
 					}
 					present[key] = true
 					if atTarget {
-						_ = r.once(key, func() error { return nil })
+						_ = r.once(key, func() error { return nil }) // putBlob then finds it done
 					} else {
 						total += d.Size
 					}

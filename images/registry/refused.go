@@ -165,7 +165,8 @@ func IsHidden(err error) bool {
 // IsUnreadable reports whether a registry cannot read its own content. docker-registry answers 500
 // to every request for a file that it was writing when its disk was full, until the content is sent
 // again.
-// https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
+// https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go
+// (readlink)
 func IsUnreadable(err error) bool {
 	refusal, ok := errors.AsType[*statusError](err)
 	return ok && refusal.status == http.StatusInternalServerError && !refusal.isNoSpace()

@@ -129,9 +129,9 @@ func refused(req *http.Request, resp *http.Response) error {
 	return fmt.Errorf("%s answered %d", req.URL.Host, resp.StatusCode)
 }
 
-// Ask is [Service.Ask] for a host that names its own token service: Docker Hub, or a replacement for it.
-// It sends one more request, without the login, and two more if the host is on loopback, which may
-// use plain http. Requests use client's transport.
+// Ask is [Service.Ask] for a host that names its own token service: Docker Hub, or a replacement
+// for it. It sends one more request, without the login, and two more if the host is on loopback,
+// which may use plain http. Requests use client's transport.
 func Ask(ctx context.Context, client *http.Client, host, username string, password redact.Secret) (Limit, error) {
 	rt := client.Transport
 	if rt == nil {
@@ -187,8 +187,8 @@ func (s noRedirect) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// withoutAddresses returns an error without addresses, which may contain secrets, and without the body of an
-// answer.
+// withoutAddresses returns an error without addresses, which may contain secrets, and without the
+// body of an answer.
 func withoutAddresses(err error) error {
 	if refusal, ok := errors.AsType[*transport.Error](err); ok {
 		return fmt.Errorf("it answered %d", refusal.StatusCode)

@@ -40,9 +40,9 @@ func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Repor
 	return r.report, errors.Join(r.errs...)
 }
 
-// ApplyUnrecorded carries out updates and removals of Berth's files when the record cannot be written. Each new
-// file says so in its marker line (see [File.Unrecorded]), and the next Apply writes it as usual. A removed file
-// without an original is missing until then.
+// ApplyUnrecorded carries out updates and removals of Berth's files when the record cannot be
+// written. Each new file says so in its marker line (see [File.Unrecorded]), and the next Apply
+// writes it as usual. A removed file without an original is missing until then.
 func (s *Store) ApplyUnrecorded(ctx context.Context, scope Scope, updates []Change) (Report, error) {
 	for _, c := range updates {
 		update := c.Action == Update && c.After.Unrecorded && c.After.Comment != ""

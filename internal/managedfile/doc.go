@@ -11,7 +11,7 @@
 // and their reasons are in docs/adr/0002-owned-files.md.
 //
 // The package never follows a symlink below a scope's directory, and symlinks above it are resolved
-// below the root ([OpenRoot]). It runs on Linux.
+// below the root ([nodefs.OpenRoot]). It runs on Linux.
 //
 // Start reading at [Plan]; classify.go decides who owns a file.
 package managedfile

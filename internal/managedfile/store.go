@@ -14,7 +14,7 @@ import (
 )
 
 // Store holds the record of Berth's files and the copies of foreign ones. It is not safe for
-// concurrent use; processes take turns with [LockFile].
+// concurrent use; processes take turns with [nodefs.LockFile].
 type Store struct {
 	root     *nodefs.Root
 	stateDir string

@@ -10,7 +10,7 @@ import (
 
 // File is a desired file.
 type File struct {
-	// Path is absolute and slash-separated, as on the node (without the root of [OpenRoot]).
+	// Path is absolute and slash-separated, as on the node (without the root of [nodefs.OpenRoot]).
 	Path string
 	// Body is the content without the marker line.
 	Body []byte

@@ -79,42 +79,52 @@ func channelOf(u hostsconf.URL, auth config.Auth, listed []string, readers Reade
 	c := Channel{TokenServer: fact.Realm}
 	some, every := readers.toTokenServer()
 	tokensOnly := fact.Basic == probestate.Refused
-	no := func(why, remedy string) Channel {
+	because := func(why, remedy string) Channel {
 		c.Why, c.Remedy = why, remedy
 		return c
 	}
 	switch {
 	case auth == config.AuthToken && readers.Docker != nil:
-		return no("auth: token", dockerRemedy)
+		return because("auth: token", dockerRemedy)
 	case auth == config.AuthToken:
-		return no("auth: token: only kubelet's credential provider passes the login", "")
+		return because("auth: token: only kubelet's credential provider passes the login", "")
 	case readers.Docker != nil && readers.Docker.CannotRead != "":
-		return no(readers.Docker.CannotRead, "")
+		return because(readers.Docker.CannotRead, "")
 	case auth == config.AuthBasic:
 		c.Header, c.Serves, c.ToTokenServer = true, true, tokensOnly && some
 		return c
 	case tokensOnly && readers.Docker != nil:
-		return no("the registry accepts only tokens, and Docker requests them without the header", dockerRemedy)
+		return because("the registry accepts only tokens, and Docker requests them without the header", dockerRemedy)
 	case tokensOnly && !some:
-		return no(fmt.Sprintf("the registry accepts only tokens, and containerd %s requests them without the header", readers.Containerd),
+		return because(fmt.Sprintf("the registry accepts only tokens, and containerd %s requests them without the header", readers.Containerd),
 			"only kubelet's credential provider can pass the login")
 	case tokensOnly && fact.Realm == "":
-		return no("the registry accepts only tokens and names no token server", basicRemedy)
+		return because("the registry accepts only tokens and names no token server", basicRemedy)
 	}
 	if err := checkRealms(u, listed, fact); err != nil && some {
 		c.TokenServer, c.Untrusted = err.Server, true
-		return no("containerd 2.1 and later would send the header to the token server "+err.Error(), err.Remedy())
+		return because("containerd 2.1 and later would send the header to the token server "+err.Error(), err.Remedy())
 	}
 	switch {
 	case tokensOnly && !every:
 		c.Header, c.ToTokenServer = true, true
-		return no("the registry accepts only tokens, which containerd before 2.1 requests without the header", "")
+		return because("the registry accepts only tokens, which containerd before 2.1 requests without the header", "")
 	case tokensOnly:
 		c.ToTokenServer = true
 	case fact.Leaks():
-		return no(fmt.Sprintf("the registry redirects layers to %s, and containerd would send the login there", fact.To), basicRemedy)
+		return because(fmt.Sprintf("the registry redirects layers to %s, and containerd would send the login there", fact.To), basicRemedy)
 	}
 	c.Header, c.Serves, c.Unprobed = true, true, unprobed
+	return c
+}
+
+// channel decides how a login for u travels, see [channelOf].
+func (d *State) channel(u hostsconf.URL, auth config.Auth) Channel {
+	fact, _ := probestate.ParseFact(d.in.Learned, u)
+	c := channelOf(u, auth, tokenRealms(d.registries, u), d.in.Readers, fact)
+	if c.Unprobed && d.in.LoginPending != nil && d.in.LoginPending(u) {
+		return Channel{Why: "it is being probed"}
+	}
 	return c
 }
 

@@ -4,8 +4,9 @@
 //
 // The package promises that a login is in hosts.toml only where no reader of the file is known to
 // send it to another host, or where the config says auth: basic ([Channel]), and that a mirror is
-// left out only while something else is known to answer. It is pure: a result depends only on the arguments, which are the config and what
-// is known of the node ([Inputs]). It reads and writes no file and opens no connection.
+// left out only while something else is known to answer. It is pure: a result depends only on the
+// arguments, which are the config and what is known of the node ([Inputs]). It reads and writes no
+// file and opens no connection.
 //
 // Start at [Compute]. Then by question:
 //   - which host gets a header, and in which case none: logins.go and channel.go

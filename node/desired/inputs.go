@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
@@ -29,16 +28,6 @@ type Inputs struct {
 	// LoginPending reports whether the first probe of the login for an address has not ended; its
 	// header waits for that. nil if none is.
 	LoginPending func(hostsconf.URL) bool
-}
-
-// channel decides how a login for u travels, see [channelOf].
-func (d *State) channel(u hostsconf.URL, auth config.Auth) Channel {
-	fact, _ := probestate.ParseFact(d.in.Learned, u)
-	c := channelOf(u, auth, tokenRealms(d.registries, u), d.in.Readers, fact)
-	if c.Unprobed && d.in.LoginPending != nil && d.in.LoginPending(u) {
-		return Channel{Why: "it is being probed"}
-	}
-	return c
 }
 
 // Target is a registry that the prober asks.

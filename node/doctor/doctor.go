@@ -1,10 +1,10 @@
 // Package doctor examines a node: whether pulls use the mirrors and credentials of the config, and
 // what may prevent that later.
 //
-// It changes nothing. It starts credential helpers whose login is missing, and sends requests only to
-// the metadata service, to the agent of this machine
-// and to Docker's socket. No finding holds a secret. A finding says what was examined, the fault and the remedy.
-// Start reading at [Examine], which calls one function for each subject.
+// It changes nothing. It starts credential helpers whose login is missing, and sends requests only
+// to the metadata service, to the agent of this machine and to Docker's socket. No finding holds a
+// secret. A finding says what was examined, the fault and the remedy. Start reading at [Examine],
+// which calls one function for each subject.
 package doctor
 
 import (

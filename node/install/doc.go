@@ -11,6 +11,6 @@
 // The package never changes files that other tools write at every start (k3s, RKE2, MicroK8s, EKS),
 // nor anything below certs.d, which the agent writes and "berth restore" undoes.
 //
-// Start reading at [Installer.Install], then containerd.go, kubelet.go and docker.go. docs/adr/0013-install.md
-// has the reasons.
+// Start reading at [Installer.Install], then containerd.go, kubelet.go and docker.go.
+// docs/adr/0013-install.md has the reasons.
 package install

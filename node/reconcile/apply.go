@@ -98,8 +98,9 @@ func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) er
 	return err
 }
 
-// writeAll writes the directories, the rules and kubelet's config.json. While containerd's directory changes, the provider
-// gives a credential, and kubelet passes one, only to hosts that may have it both before and after.
+// writeAll writes the directories, the rules and kubelet's config.json. While containerd's
+// directory changes, the provider gives a credential, and kubelet passes one, only to hosts that
+// may have it both before and after.
 func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
 	plan := result.Plan
 	changes := slices.ContainsFunc(plan.containerd().Changes, hostsconf.IsDifference)

@@ -10,15 +10,15 @@
 //   - kubelet's own config.json is written only while kubelet uses no other file.
 //   - One process writes at a time: agent, apply and restore share a lock file.
 //
-// [Node.Plan] writes nothing; it asks Docker's API on its socket how Docker is set, and sends no
-// request to a network. Nothing here restarts or reconfigures
-// containerd, Docker or kubelet.
+// [Node.Plan] writes nothing. It asks Docker's API on its socket how Docker is set; it sends requests
+// to a network only through [Node.ProbeLogins]. Nothing here restarts or reconfigures containerd,
+// Docker or kubelet.
 //
 // Start at [Node.Plan]; [Node.Apply] and the agent's [Node.Converge] write a plan,
 // [Node.Restore] undoes it. Then by question:
 //   - what happens when the disk is full: disk_full.go
 //   - what the credential provider is told, and when it must withhold everything:
-//     provider_rules.go and withhold.go (package credprovider reads the rules and decides)
+//     provider_rules.go and transition_rules.go (package credprovider reads the rules and decides)
 //   - which logins are in kubelet's own config.json: config_json.go
 //   - which files the agent leaves for the next start: statefiles.go
 //

@@ -23,7 +23,8 @@ type LoginProber func(ctx context.Context, cfg *config.Config, targets []desired
 const factAge = 7 * time.Hour
 
 // learned returns what is known about logins. If no agent runs, the registries about which nothing
-// is known, or nothing recent, are probed first; probed reports that. Nothing is written. logins are those of credential helpers.
+// is known, or nothing recent, are probed first; probed reports that. Nothing is written. logins
+// are those of credential helpers.
 func (n *Node) learned(ctx context.Context, cfg *config.Config, logins credprovider.HelperLogins) (l probestate.SavedLogins, probed bool, err error) {
 	if l, err = n.Learned(); err != nil || n.ProbeLogins == nil {
 		return l, false, err

@@ -1,8 +1,8 @@
 // Package kubelet tests berth-credential-provider and the files in manifests/kubelet with kubelet
 // itself.
 //
-// TestConfigJSON runs them with logins in kubelet's own config.json; TestLogins… compares with kubelet's
-// code of several versions what berth says about such files, as root.
+// TestConfigJSON runs them with logins in kubelet's own config.json; TestLogins… compares with
+// kubelet's code of several versions what berth says about such files, as root.
 //
 // TestKeyring… runs the code with which kubelet of several versions reads its configuration, runs
 // providers and caches their answers; it needs no root. TestPods runs the real kubelet and the real

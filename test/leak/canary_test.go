@@ -58,8 +58,8 @@ type commands struct {
 	runs, failed, arguments int
 }
 
-// buildCommands builds the programs, with the race detector if this test has it, so that the packages that
-// are already built are reused.
+// buildCommands builds the programs, with the race detector if this test has it, so that the
+// packages that are already built are reused.
 func buildCommands(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

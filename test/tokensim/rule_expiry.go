@@ -73,8 +73,8 @@ func (j *checker) issued(r ecr.Registry, t credprovider.Token, ahead time.Durati
 	}
 }
 
-// look checks the rules of expiry and of identity. It returns when to look again: at the edges of the token's life,
-// in true time.
+// look checks the rules of expiry and of identity. It returns when to look again: at the edges of
+// the token's life, in true time.
 func (j *checker) look(r ecr.Registry) (served bool, edges []time.Time) {
 	t, ok := j.subject(r)
 	wall := j.wall()

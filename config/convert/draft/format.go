@@ -5,7 +5,7 @@ import "strings"
 // Format is a format of the input.
 type Format string
 
-// The formats that [Convert] reads.
+// The formats that convert.Convert reads.
 const (
 	RKE        Format = "rke"        // cluster.yml of RKE 1
 	K3s        Format = "k3s"        // registries.yaml of k3s and RKE2
@@ -15,7 +15,7 @@ const (
 	CertsD     Format = "certs.d"    // a directory of containerd's hosts.toml files, or one of them
 )
 
-// Formats lists the formats that [Convert] reads.
+// Formats lists the formats that convert.Convert reads.
 func Formats() []Format { return []Format{RKE, K3s, Containerd, Rancher, Docker, CertsD} }
 
 // Program returns the name of the program that reads the format.

@@ -1,9 +1,9 @@
 // Package trial tests berth images copy with real registries: copies are exact, also if the process
 // is killed at random moments or the target fails, and content that exists is not sent again.
 //
-// Start with [Prepare], then call [Fixture.Exact], [Fixture.Killed], [Fixture.Failing], [Fixture.Layout]
-// and [Fixture.Bundle].
-// [Fixture.Controls] tests the harness itself, with a careless copy and with damaged registries.
+// Start with [Prepare], then call [Fixture.Exact], [Fixture.Killed], [Fixture.Failing],
+// [Fixture.Layout] and [Fixture.Bundle]. [Fixture.Controls] tests the harness itself, with a
+// careless copy and with damaged registries.
 package trial
 
 import (
