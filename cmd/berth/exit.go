@@ -12,36 +12,36 @@ import (
 
 // Exit codes. Those of plan are like those of kubectl diff: 1 for differences, 2 for a failure.
 const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
+	ExitDone   = 0
+	ExitFailed = 1
+	ExitUsage  = 2
 )
 
-// codeError carries an exit code. If err is nil, the cause has been printed already.
-type codeError struct {
-	code int
-	err  error
+// ExitError carries an exit code. If Err is nil, the cause has been printed already.
+type ExitError struct {
+	Code int
+	Err  error
 }
 
-func (e *codeError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
 	}
-	return e.err.Error()
+	return e.Err.Error()
 }
 
-func (e *codeError) Unwrap() error { return e.err }
+func (e *ExitError) Unwrap() error { return e.Err }
 
-// usage marks a mistake on the command line.
-func usage(err error) error {
+// Usage marks a mistake on the command line.
+func Usage(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &codeError{exitUsage, err}
+	return &ExitError{Code: ExitUsage, Err: err}
 }
 
-// errInterrupted replaces the errors that a signal caused.
-var errInterrupted = errors.New("interrupted; completed steps are consistent, it is safe to run again")
+// ErrInterrupted replaces the errors that a signal caused.
+var ErrInterrupted = errors.New("interrupted; completed steps are consistent, it is safe to run again")
 
 // interrupted is err after a signal: the errors of the steps that it stopped become one line. Other
 // errors stay.
@@ -55,25 +55,25 @@ func interrupted(err error) error {
 			others = append(others, line)
 		}
 	}
-	told := errInterrupted
+	told := ErrInterrupted
 	if len(others) > 0 {
-		told = fmt.Errorf("%s\n%w", strings.Join(others, "\n"), errInterrupted)
+		told = fmt.Errorf("%s\n%w", strings.Join(others, "\n"), ErrInterrupted)
 	}
-	if c, ok := errors.AsType[*codeError](err); ok {
-		return &codeError{c.code, told}
+	if c, ok := errors.AsType[*ExitError](err); ok {
+		return &ExitError{Code: c.Code, Err: told}
 	}
 	return told
 }
 
-// exitCode prints an error, one line for each problem, and returns the exit code.
-func exitCode(err error, stderr io.Writer) int {
+// PrintError prints an error, one line for each problem, and returns the exit code.
+func PrintError(err error, stderr io.Writer) int {
 	if err == nil {
-		return exitDone
+		return ExitDone
 	}
-	code := exitFailed
-	if c, ok := errors.AsType[*codeError](err); ok {
-		code = c.code
-		if c.err == nil {
+	code := ExitFailed
+	if c, ok := errors.AsType[*ExitError](err); ok {
+		code = c.Code
+		if c.Err == nil {
 			return code
 		}
 	}

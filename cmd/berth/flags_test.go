@@ -13,6 +13,7 @@ import (
 // default, for every verb.
 func TestEmptyNames(t *testing.T) {
 	t.Chdir(t.TempDir())
+	root := NewRoot(t.Context(), strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}, verbs)
 	var verbs [][]string
 	var collect func(c *cobra.Command, path []string)
 	collect = func(c *cobra.Command, path []string) {
@@ -23,7 +24,7 @@ func TestEmptyNames(t *testing.T) {
 			collect(sub, append(path[:len(path):len(path)], sub.Name()))
 		}
 	}
-	collect(newRoot(t.Context(), strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}), nil)
+	collect(root, nil)
 	if len(verbs) < 12 {
 		t.Fatalf("only these verbs were found: %v", verbs)
 	}
@@ -31,7 +32,7 @@ func TestEmptyNames(t *testing.T) {
 		for _, empty := range [][]string{{"--root", ""}, {"--root="}, {"-c", ""}, {"--config="}} {
 			var stdout, stderr bytes.Buffer
 			args := append(append([]string{}, verb...), empty...)
-			if got := run(args, strings.NewReader(""), &stdout, &stderr); got != exitUsage {
+			if got := run(args, strings.NewReader(""), &stdout, &stderr); got != ExitUsage {
 				t.Errorf("%q: exit code %d\n%s", args, got, &stderr)
 			}
 			if !strings.Contains(stderr.String(), "is empty; name one, or leave the flag out") {

@@ -110,7 +110,7 @@ func TestImagesExamples(t *testing.T) {
 	imageFiles(t, redis)
 	usbStick(t, "docker.io/redislabs/redis:7.2.4-64")
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesList(&options{}), newImagesRewrite(&options{})} {
+	for _, verb := range []*cobra.Command{newImagesList(&Options{}), newImagesRewrite(&Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, root, line)
@@ -145,7 +145,7 @@ func TestImagesExamples(t *testing.T) {
 // Each verb has examples, and a test that runs them.
 func TestImagesVerbsHaveExamples(t *testing.T) {
 	var verbs []string
-	for _, verb := range newImages(&options{}).Commands() {
+	for _, verb := range newImages(&Options{}).Commands() {
 		verbs = append(verbs, verb.Name())
 		if !strings.Contains(verb.Example, "berth images "+verb.Name()+" ") {
 			t.Errorf("%s has no example:\n%s", verb.Name(), verb.Example)

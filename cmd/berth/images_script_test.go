@@ -179,7 +179,7 @@ func TestCopyAndCheckExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesCopy(&options{}), newImagesCheck(&options{}), newImagesDiff(&options{})} {
+	for _, verb := range []*cobra.Command{newImagesCopy(&Options{}), newImagesCheck(&Options{}), newImagesDiff(&Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, w.root, line)

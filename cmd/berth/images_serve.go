@@ -28,7 +28,7 @@ type serveOptions struct {
 	listen, tlsCert, tlsKey, htpasswd string
 }
 
-func newImagesServe(o *options) *cobra.Command {
+func newImagesServe(o *Options) *cobra.Command {
 	var opts serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve DIR|FILE.tar.zst",
@@ -74,11 +74,11 @@ It is not a cache and takes no push: for that use distribution, zot or Harbor.`,
 
 func (opts *serveOptions) run(cmd *cobra.Command, name string) error {
 	if err := opts.check(); err != nil {
-		return usage(err)
+		return Usage(err)
 	}
 	at, err := reference.ParseSource(name)
 	if err != nil {
-		return usage(err)
+		return Usage(err)
 	}
 	log := daemonlog.New(cmd.ErrOrStderr())
 	images := &serve.Follower{

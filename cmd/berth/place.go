@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-func newPlace(o *options) *cobra.Command {
+func newPlace(o *Options) *cobra.Command {
 	var opts place.Options
 	var text string
 	var remove, tokens bool
@@ -55,7 +55,7 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 					return fmt.Errorf("--provider-config-from: %w", err)
 				}
 			}
-			if opts.Root, err = nodefs.OpenRoot(o.root); err != nil {
+			if opts.Root, err = nodefs.OpenRoot(o.Root); err != nil {
 				return err
 			}
 			defer opts.Root.Close()

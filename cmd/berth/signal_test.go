@@ -79,10 +79,10 @@ func TestSignalWhileReadingStdin(t *testing.T) {
 				}
 				err = cmd.Wait()
 				exit, ok := errors.AsType[*exec.ExitError](err)
-				if !ok || exit.ExitCode() != exitFailed {
+				if !ok || exit.ExitCode() != ExitFailed {
 					t.Fatalf("%v\n%s", err, &stderr)
 				}
-				if got := stderr.String(); got != "berth: "+errInterrupted.Error()+"\n" {
+				if got := stderr.String(); got != "berth: "+ErrInterrupted.Error()+"\n" {
 					t.Errorf("told: %q", got)
 				}
 			})
@@ -128,36 +128,36 @@ func TestSecondSignal(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	stopped := fmt.Errorf("/etc/x: %w", context.Canceled)
 	other := errors.New("disk full")
-	told := errInterrupted.Error()
+	told := ErrInterrupted.Error()
 	for _, c := range []struct {
 		err  error
 		want string
 		code int
 	}{
-		{nil, "", exitDone},
-		{other, "berth: disk full\n", exitFailed},
-		{context.Canceled, "berth: " + told + "\n", exitFailed},
-		{errors.Join(stopped, fmt.Errorf("/etc/y: %w", context.Canceled)), "berth: " + told + "\n", exitFailed},
-		{errors.Join(stopped, other), "berth: disk full\nberth: " + told + "\n", exitFailed},
-		{&codeError{exitUsage, stopped}, "berth: " + told + "\n", exitUsage},
+		{nil, "", ExitDone},
+		{other, "berth: disk full\n", ExitFailed},
+		{context.Canceled, "berth: " + told + "\n", ExitFailed},
+		{errors.Join(stopped, fmt.Errorf("/etc/y: %w", context.Canceled)), "berth: " + told + "\n", ExitFailed},
+		{errors.Join(stopped, other), "berth: disk full\nberth: " + told + "\n", ExitFailed},
+		{&ExitError{Code: ExitUsage, Err: stopped}, "berth: " + told + "\n", ExitUsage},
 	} {
 		var stderr bytes.Buffer
-		if code := exitCode(interrupted(c.err), &stderr); code != c.code || stderr.String() != c.want {
+		if code := PrintError(interrupted(c.err), &stderr); code != c.code || stderr.String() != c.want {
 			t.Errorf("%v: exit code %d, %q", c.err, code, &stderr)
 		}
 	}
 }
 
-// Reads through interruptible lose and reorder nothing.
+// Reads through Interruptible lose and reorder nothing.
 func TestInterruptibleReads(t *testing.T) {
 	text := strings.Repeat("all of it\n", 10_000)
-	got, err := io.ReadAll(interruptible(t.Context(), strings.NewReader(text)))
+	got, err := io.ReadAll(Interruptible(t.Context(), strings.NewReader(text)))
 	if err != nil || string(got) != text {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := interruptible(ctx, strings.NewReader(text)).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+	if _, err := Interruptible(ctx, strings.NewReader(text)).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("read after the end: %v", err)
 	}
 }

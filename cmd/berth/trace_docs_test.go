@@ -182,7 +182,7 @@ func TestPullSecretsPage(t *testing.T) {
 func TestTraceExamples(t *testing.T) {
 	root := tracedNode(t)
 	ran := 0
-	for line := range strings.Lines(newTrace(&options{}).Example) {
+	for line := range strings.Lines(newTrace(&Options{}).Example) {
 		line = strings.TrimSpace(line)
 		out := onNode(t, root, line)
 		switch {

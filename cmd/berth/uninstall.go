@@ -6,8 +6,8 @@ import (
 	"github.com/berth-registry/berth/node/install"
 )
 
-func newUninstall(o *options) *cobra.Command {
-	i := &installOptions{options: o}
+func newUninstall(o *Options) *cobra.Command {
+	i := &installOptions{Options: o}
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Undo berth install",
