@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/test/fakes/fakecri"
+	"github.com/berth-registry/berth/test/walkthrough"
 )
 
 // imageFiles are the files that examples name.
@@ -58,8 +59,8 @@ func chapter(t *testing.T, page, begin, end string) map[string][]string {
 	}
 	rest, _, _ = strings.Cut(rest, end)
 	found := map[string][]string{}
-	for _, m := range fence.FindAllStringSubmatch(rest, -1) {
-		found[m[1]] = append(found[m[1]], m[2])
+	for _, b := range walkthrough.Blocks(rest) {
+		found[b.Info] = append(found[b.Info], b.Text)
 	}
 	return found
 }
