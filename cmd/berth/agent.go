@@ -9,11 +9,12 @@ import (
 
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/daemonlog"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newAgent(o *Options) *cobra.Command {
+func newAgent(o *cli.Options) *cobra.Command {
 	var opts agent.Options
 	cmd := &cobra.Command{
 		Use:   "agent",
@@ -30,7 +31,7 @@ state as JSON at --listen, with the name of the node's pool that BERTH_POOL give
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := agent.CheckListen(opts.Listen); err != nil {
-				return Usage(err)
+				return cli.Usage(err)
 			}
 			n, err := reconcile.Open(o.Root)
 			if err != nil {

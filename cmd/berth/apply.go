@@ -7,11 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newApply(o *Options) *cobra.Command {
+func newApply(o *cli.Options) *cobra.Command {
 	var noProbe bool
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -38,7 +39,7 @@ login alone. This takes at most 8 seconds; --no-probe leaves it out.`,
 			summary := result.Summary()
 			w := cmd.OutOrStdout()
 			if o.Output == "json" {
-				return errors.Join(failed, PrintJSON(w, summary), unfinished(summary))
+				return errors.Join(failed, cli.PrintJSON(w, summary), unfinished(summary))
 			}
 			for _, c := range result.Report.Changed {
 				line := string(c.Action) + " " + c.Path

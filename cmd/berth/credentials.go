@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newCredentials(o *Options) *cobra.Command {
+func newCredentials(o *cli.Options) *cobra.Command {
 	var show, check bool
 	cmd := &cobra.Command{
 		Use:   "credentials IMAGE",
@@ -61,12 +62,12 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 				}
 			}
 			if o.Output == "json" {
-				err = PrintJSON(cmd.OutOrStdout(), view)
+				err = cli.PrintJSON(cmd.OutOrStdout(), view)
 			} else {
 				err = view.print(cmd.OutOrStdout())
 			}
 			if view.refused() {
-				err = errors.Join(err, &ExitError{Code: ExitFailed})
+				err = errors.Join(err, &cli.ExitError{Code: cli.ExitFailed})
 			}
 			return errors.Join(err, failure(e))
 		},
@@ -79,11 +80,11 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 // failure is the exit code of an explanation, which has been printed.
 func failure(e credprovider.Explanation) error {
 	if e.Err != nil && !errors.Is(e.Err, credprovider.ErrNotServed) {
-		return &ExitError{Code: ExitFailed}
+		return &cli.ExitError{Code: cli.ExitFailed}
 	}
 	for _, h := range e.Hosts {
 		if h.Err != nil {
-			return &ExitError{Code: ExitFailed}
+			return &cli.ExitError{Code: cli.ExitFailed}
 		}
 	}
 	return nil
@@ -115,7 +116,7 @@ type pullView struct {
 }
 
 // checkHosts asks each host that containerd asks for the image.
-func checkHosts(o *Options, cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
+func checkHosts(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
 	t, err := newTracer(o, cmd, n, cfg, "", false, 5*time.Second)
 	if err != nil {
 		return err

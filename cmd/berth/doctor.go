@@ -12,12 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newDoctor(o *Options) *cobra.Command {
+func newDoctor(o *cli.Options) *cobra.Command {
 	var proc, address string
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -43,10 +44,10 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 			}
 			findings := doctor.Examine(cmd.Context(), in)
 			err = o.Print(cmd.OutOrStdout(), findings, func(w io.Writer) error {
-				return doctor.WriteText(w, findings, Painter(w))
+				return doctor.WriteText(w, findings, cli.Painter(w))
 			})
 			if err == nil && doctor.Worst(findings) == doctor.Fail {
-				err = &ExitError{Code: ExitFailed}
+				err = &cli.ExitError{Code: cli.ExitFailed}
 			}
 			return err
 		},
@@ -57,7 +58,7 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 }
 
 // doctorInput is the node below the root, with its config.
-func doctorInput(o *Options, proc string) (doctor.Input, error) {
+func doctorInput(o *cli.Options, proc string) (doctor.Input, error) {
 	root, err := nodefs.OpenRoot(o.Root)
 	if err != nil {
 		return doctor.Input{}, err
@@ -70,7 +71,7 @@ func doctorInput(o *Options, proc string) (doctor.Input, error) {
 		in.ConfigFile = root.Path(reconcile.ConfigFile)
 	}
 	in.Config, in.Warnings, in.ConfigErr = o.ReadConfig(root)
-	if _, missing := errors.AsType[*NoConfigError](in.ConfigErr); missing {
+	if _, missing := errors.AsType[*cli.NoConfigError](in.ConfigErr); missing {
 		in.ConfigErr = fs.ErrNotExist
 	} else if in.ConfigErr != nil {
 		in.ConfigErr = errors.New(in.ConfigErr.Error()) // a missing file that the config names is not ErrNotExist

@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/list"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-func newImages(o *Options) *cobra.Command {
+func newImages(o *cli.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
 		Short: "List the images in use, check and copy them, and point manifests at a registry",
@@ -64,7 +65,7 @@ func (s *imageSources) register(cmd *cobra.Command) {
 
 // collect reads all sources. What could not be read is in the list; the error
 // is one of usage, or of the root.
-func (s *imageSources) collect(ctx context.Context, o *Options, stdin io.Reader) (*list.List, error) {
+func (s *imageSources) collect(ctx context.Context, o *cli.Options, stdin io.Reader) (*list.List, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (s *imageSources) collect(ctx context.Context, o *Options, stdin io.Reader)
 	for _, name := range s.from {
 		at, err := reference.ParseSource(name)
 		if err != nil {
-			return nil, Usage(fmt.Errorf("--from: %w", err))
+			return nil, cli.Usage(fmt.Errorf("--from: %w", err))
 		}
 		l.AddLayout(at)
 	}
@@ -108,10 +109,10 @@ func (s *imageSources) onNode() bool {
 
 func (s *imageSources) check() error {
 	if s.unused && !s.onNode() {
-		return Usage(errors.New("--unused: is for a node, and -f and --plain ask none; add --runtime-endpoint or remove it"))
+		return cli.Usage(errors.New("--unused: is for a node, and -f and --plain ask none; add --runtime-endpoint or remove it"))
 	}
 	if s.namespace != "" && len(s.plain) > 0 {
-		return Usage(errors.New("--namespace: a plain list has no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
+		return cli.Usage(errors.New("--namespace: a plain list has no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
 	}
 	return onceStdin(slices.Concat(s.manifests, s.plain))
 }
@@ -121,14 +122,14 @@ func onceStdin(names []string) error {
 	n := 0
 	for _, name := range names {
 		if name == "" {
-			return Usage(errors.New("an empty name of a file; write - for standard input"))
+			return cli.Usage(errors.New("an empty name of a file; write - for standard input"))
 		}
 		if name == document.Stdin {
 			n++
 		}
 	}
 	if n > 1 {
-		return Usage(fmt.Errorf("standard input (-) is named %d times and can be read once", n))
+		return cli.Usage(fmt.Errorf("standard input (-) is named %d times and can be read once", n))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/images/check"
 	"github.com/berth-registry/berth/images/reference"
@@ -14,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-func newImagesCheck(o *Options) *cobra.Command {
+func newImagesCheck(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var to string
 	var platforms []string
@@ -52,7 +53,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 			"  berth images check --to images.tar.zst --verify\n" +
 			"  berth images check --rate-limit",
 		Args:        cobra.ArbitraryArgs,
-		Annotations: Formats("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wantedPlatforms, err := parsePlatforms(platforms)
 			if err != nil {
@@ -60,12 +61,12 @@ or else for the address of this machine. The request does not count as a pull.`,
 			}
 			c := check.Checker{Jobs: jobs, Platforms: wantedPlatforms, Verify: verify}
 			if jobs < 1 || jobs > 256 {
-				return Usage(errors.New("--jobs: must be a number from 1 to 256"))
+				return cli.Usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
 			var at reference.Location
 			if to != "" {
 				if at, err = reference.ParseLocation(to); err != nil {
-					return Usage(fmt.Errorf("--to: %w", err))
+					return cli.Usage(fmt.Errorf("--to: %w", err))
 				}
 			}
 			inDir := !at.IsRegistry()
@@ -102,7 +103,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 			}
 			err = errors.Join(append(problems, o.Print(cmd.OutOrStdout(), v, v.WriteText))...)
 			if err == nil && !v.OK() {
-				err = &ExitError{Code: ExitFailed} // the reasons have been printed
+				err = &cli.ExitError{Code: cli.ExitFailed} // the reasons have been printed
 			}
 			return err
 		},
@@ -123,7 +124,7 @@ func spotsFor(to string, target reference.Target, cfg *config.Config) (func(refe
 	case to != "":
 		return func(r reference.Reference) []check.Spot { return []check.Spot{check.SpotOn(target, r)} }, nil
 	case cfg == nil:
-		return nil, Usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
+		return nil, cli.Usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
 	}
 	directories, _ := desired.Directories(cfg, desired.Inputs{})
 	return func(r reference.Reference) []check.Spot { return check.SpotsOf(directories, r) }, nil

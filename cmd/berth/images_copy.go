@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/copy"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
@@ -18,7 +19,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesCopy(o *Options) *cobra.Command {
+func newImagesCopy(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var from, to string
 	var platforms []string
@@ -69,7 +70,7 @@ which BASE was copied.`,
 			"  berth images copy nginx:1.27 --to registry.corp/amd64 --platform linux/amd64 --reduce-index\n" +
 			"  berth images copy nginx --to 111122223333.dkr.ecr.eu-west-1.amazonaws.com --create-repositories",
 		Args:        cobra.ArbitraryArgs,
-		Annotations: Formats("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			places, err := copyPlaces(from, to)
 			if err != nil {
@@ -79,13 +80,13 @@ which BASE was copied.`,
 				return err
 			}
 			if c.ReduceIndex && c.Platforms == nil && from == "" {
-				return Usage(errors.New("--reduce-index: needs --platform, the platforms that the index lists"))
+				return cli.Usage(errors.New("--reduce-index: needs --platform, the platforms that the index lists"))
 			}
 			if c.Verify && places.to.Layout() == "" {
-				return Usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
+				return cli.Usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
 			}
 			if c.Jobs < 1 || c.Jobs > 256 {
-				return Usage(errors.New("--jobs: must be a number from 1 to 256"))
+				return cli.Usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
 			if c.Split, err = bundleFlags(split, except, places.to); err != nil {
 				return err
@@ -136,16 +137,16 @@ func copyPlaces(from, to string) (places, error) {
 	var p places
 	var err error
 	if to == "" {
-		return p, Usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR, or --to FILE.tar.zst"))
+		return p, cli.Usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR, or --to FILE.tar.zst"))
 	}
 	if p.to, err = reference.ParseLocation(to); err != nil {
-		return p, Usage(fmt.Errorf("--to: %w", err))
+		return p, cli.Usage(fmt.Errorf("--to: %w", err))
 	}
 	if from == "" {
 		return p, nil
 	}
 	if p.from, err = reference.ParseSource(from); err != nil {
-		return p, Usage(fmt.Errorf("--from: %w; without --from images come from the registries that they name", err))
+		return p, cli.Usage(fmt.Errorf("--from: %w; without --from images come from the registries that they name", err))
 	}
 	return p, nil
 }
@@ -156,7 +157,7 @@ func parsePlatforms(names []string) ([]manifest.Platform, error) {
 		for p := range strings.SplitSeq(name, ",") {
 			platform, err := manifest.ParsePlatform(p)
 			if err != nil {
-				return nil, Usage(fmt.Errorf("--platform: %w", err))
+				return nil, cli.Usage(fmt.Errorf("--platform: %w", err))
 			}
 			all = append(all, platform)
 		}
@@ -166,7 +167,7 @@ func parsePlatforms(names []string) ([]manifest.Platform, error) {
 
 // named gives the images that are meant, in the order in which they were named,
 // and what could not be understood. With all they may be none.
-func (s *imageSources) named(ctx context.Context, o *Options, stdin io.Reader, args []string, all bool) (wanted []reference.Reference, problems []error, err error) {
+func (s *imageSources) named(ctx context.Context, o *cli.Options, stdin io.Reader, args []string, all bool) (wanted []reference.Reference, problems []error, err error) {
 	for _, arg := range args {
 		r, err := reference.Parse(arg)
 		if err != nil {
@@ -178,9 +179,9 @@ func (s *imageSources) named(ctx context.Context, o *Options, stdin io.Reader, a
 	others := s.given()
 	switch {
 	case !others && s.unused:
-		return nil, nil, Usage(errors.New("--unused: is for a node; add --runtime-endpoint"))
+		return nil, nil, cli.Usage(errors.New("--unused: is for a node; add --runtime-endpoint"))
 	case !others && len(args) == 0 && !all:
-		return nil, nil, Usage(errors.New("no images are named; write IMAGE…, -f MANIFESTS, --plain LIST, or --runtime-endpoint for those of this node"))
+		return nil, nil, cli.Usage(errors.New("no images are named; write IMAGE…, -f MANIFESTS, --plain LIST, or --runtime-endpoint for those of this node"))
 	case !others:
 		return wanted, problems, nil
 	}
@@ -196,7 +197,7 @@ func (s *imageSources) named(ctx context.Context, o *Options, stdin io.Reader, a
 }
 
 // copyImages copies, tells how far it is, and what came of it.
-func copyImages(o *Options, cmd *cobra.Command, c *copy.Copier, wanted []reference.Reference, p places, problems []error) error {
+func copyImages(o *cli.Options, cmd *cobra.Command, c *copy.Copier, wanted []reference.Reference, p places, problems []error) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	c.Progress = &copy.Progress{}
 	show, begin := report.NewProgress(stdout, stderr, o.Output == "text"), time.Now()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/copy"
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/list"
@@ -21,7 +22,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesDiff(o *Options) *cobra.Command {
+func newImagesDiff(o *cli.Options) *cobra.Command {
 	c := copy.Copier{}
 	cmd := &cobra.Command{
 		Use:   "diff A B",
@@ -40,7 +41,7 @@ counted once.`,
 		Example: "  berth images diff images.tar.zst images.txt\n" +
 			"  berth images diff oci:usb-stick images.tar.zst",
 		Args:        cobra.ExactArgs(2),
-		Annotations: Formats("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := onceStdin(args); err != nil {
 				return err
@@ -85,7 +86,7 @@ func readContents(cmd *cobra.Command, c *copy.Copier, name string) (*copy.Conten
 			return nil, err
 		}
 	} else if at, err = reference.ParseSource(name); err != nil {
-		return nil, Usage(fmt.Errorf("%w, or name a list of images", err))
+		return nil, cli.Usage(fmt.Errorf("%w, or name a list of images", err))
 	}
 	if at.Layout() != "" {
 		short = "oci:" + filepath.Base(at.Layout())
@@ -102,7 +103,7 @@ type diffView struct {
 	Bytes  int64             `json:"bytes" yaml:"bytes"`
 }
 
-func printDiff(o *Options, w io.Writer, images []copy.Difference) error {
+func printDiff(o *cli.Options, w io.Writer, images []copy.Difference) error {
 	v := diffView{Images: images}
 	var text strings.Builder
 	for _, d := range images {
@@ -122,7 +123,7 @@ func bundleFlags(split, except string, to reference.Location) (int64, error) {
 		if split == "" {
 			flag = "--except"
 		}
-		return 0, Usage(fmt.Errorf("%s: is for a file; write --to FILE.tar.zst", flag))
+		return 0, cli.Usage(fmt.Errorf("%s: is for a file; write --to FILE.tar.zst", flag))
 	}
 	if split == "" {
 		return 0, nil
@@ -133,7 +134,7 @@ func bundleFlags(split, except string, to reference.Location) (int64, error) {
 		err = errors.New("is less than 1MiB")
 	}
 	if err != nil {
-		return 0, Usage(fmt.Errorf("--split: %q: %w", split, err))
+		return 0, cli.Usage(fmt.Errorf("--split: %q: %w", split, err))
 	}
 	return size, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/test/fakes/fakecri"
 	"github.com/berth-registry/berth/test/walkthrough"
@@ -111,7 +112,7 @@ func TestImagesExamples(t *testing.T) {
 	imageFiles(t, redis)
 	usbStick(t, "docker.io/redislabs/redis:7.2.4-64")
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesList(&Options{}), newImagesRewrite(&Options{})} {
+	for _, verb := range []*cobra.Command{newImagesList(&cli.Options{}), newImagesRewrite(&cli.Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, root, line)
@@ -146,7 +147,7 @@ func TestImagesExamples(t *testing.T) {
 // Each verb has examples, and a test that runs them.
 func TestImagesVerbsHaveExamples(t *testing.T) {
 	var verbs []string
-	for _, verb := range newImages(&Options{}).Commands() {
+	for _, verb := range newImages(&cli.Options{}).Commands() {
 		verbs = append(verbs, verb.Name())
 		if !strings.Contains(verb.Example, "berth images "+verb.Name()+" ") {
 			t.Errorf("%s has no example:\n%s", verb.Name(), verb.Example)

@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesList(o *Options) *cobra.Command {
+func newImagesList(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var counts bool
 	cmd := &cobra.Command{
@@ -59,7 +60,7 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 			"  berth images list --from oci:usb-stick\n" +
 			"  berth images list --from images.tar.zst",
 		Args:        noArguments("manifests are named with -f, and lists with --plain"),
-		Annotations: Formats("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := sources.collect(cmd.Context(), o, cmd.InOrStdin())
 			if err != nil {
@@ -83,7 +84,7 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 
 // findCertsDir returns where containerd's host files lie on this node; "" if there is no
 // such directory. The config is asked where, if there is one.
-func findCertsDir(o *Options, stderr io.Writer) (string, error) {
+func findCertsDir(o *cli.Options, stderr io.Writer) (string, error) {
 	dir := config.Default().Containerd.CertsDir
 	n, cfg, err := o.OpenMaybe(stderr)
 	switch {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -30,7 +31,7 @@ type ways struct {
 
 // newWays takes the logins from the config, if there is one, from docker's config,
 // and from AWS.
-func newWays(o *Options, stderr io.Writer) (ways, error) {
+func newWays(o *cli.Options, stderr io.Writer) (ways, error) {
 	cfg, helpers, reasons, err := configForImages(o, stderr)
 	if err != nil {
 		return ways{}, err
@@ -59,7 +60,7 @@ func newWays(o *Options, stderr io.Writer) (ways, error) {
 // configForImages returns the config of this node, nil if there is none or if this user may not
 // read it: images can be copied without root.
 // With it come the logins of its credential helpers, and why others are missing.
-func configForImages(o *Options, stderr io.Writer) (*config.Config, credprovider.HelperLogins, map[string]error, error) {
+func configForImages(o *cli.Options, stderr io.Writer) (*config.Config, credprovider.HelperLogins, map[string]error, error) {
 	n, cfg, err := o.OpenMaybe(stderr)
 	if err != nil && o.Config == "" && errors.Is(err, fs.ErrPermission) {
 		fmt.Fprintf(stderr, "note: going on without the config of this node: %v\n", strings.ReplaceAll(err.Error(), "\n", "; "))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 	"github.com/berth-registry/berth/test/scripts"
@@ -115,7 +116,7 @@ func TestCopyAndCheckExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesCopy(&Options{}), newImagesCheck(&Options{}), newImagesDiff(&Options{})} {
+	for _, verb := range []*cobra.Command{newImagesCopy(&cli.Options{}), newImagesCheck(&cli.Options{}), newImagesDiff(&cli.Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, w.root, line)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
@@ -26,7 +27,7 @@ import (
 
 // installOptions are the flags of install and uninstall.
 type installOptions struct {
-	*Options
+	*cli.Options
 	parts       install.Parts
 	yes         bool
 	noRestart   bool
@@ -36,7 +37,7 @@ type installOptions struct {
 	tokens      bool
 }
 
-func newInstall(o *Options) *cobra.Command {
+func newInstall(o *cli.Options) *cobra.Command {
 	i := &installOptions{Options: o}
 	cmd := &cobra.Command{
 		Use:   "install",
@@ -130,7 +131,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		return err
 	}
 	if i.Output == "text" {
-		if err := p.Write(out, Painter(out)); err != nil {
+		if err := p.Write(out, cli.Painter(out)); err != nil {
 			return err
 		}
 	}
@@ -147,7 +148,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		err = fmt.Errorf("nothing was changed: %w", err)
 	}
 	if i.Output == "json" {
-		return errors.Join(PrintJSON(out, p.Summarize(done, err)), err)
+		return errors.Join(cli.PrintJSON(out, p.Summarize(done, err)), err)
 	}
 	return err
 }
@@ -165,7 +166,7 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 		return errNoTerminal
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
-	line, err := bufio.NewReader(Interruptible(cmd.Context(), in)).ReadString('\n')
+	line, err := bufio.NewReader(cli.Interruptible(cmd.Context(), in)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -197,7 +198,7 @@ func isProc(dir string) bool {
 // registries whose login only kubelet can pass, and the annotations that hold a pod's role.
 func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stderr io.Writer) (certsDir string, images, annotations []string, found bool) {
 	cfg, _, err := i.ReadConfig(root)
-	if _, missing := errors.AsType[*NoConfigError](err); missing && i.Config == "" {
+	if _, missing := errors.AsType[*cli.NoConfigError](err); missing && i.Config == "" {
 		return "", nil, config.Default().RoleAnnotations(), false
 	}
 	if err != nil {

@@ -10,16 +10,18 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/cmd/berth/cli"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run runs a command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return Run(args, stdin, stdout, stderr, verbs)
+	return cli.Run(args, stdin, stdout, stderr, verbs)
 }
 
-func verbs(o *Options) []*cobra.Command {
+func verbs(o *cli.Options) []*cobra.Command {
 	return []*cobra.Command{
 		newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o),
 		newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newPlace(o), newImages(o),

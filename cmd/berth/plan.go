@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newPlan(o *Options) *cobra.Command {
+func newPlan(o *cli.Options) *cobra.Command {
 	var noProbe bool
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -24,19 +25,19 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, cfg, err := o.Open(cmd.ErrOrStderr())
 			if err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+				return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 			}
 			defer n.Close()
 			setProbe(n, noProbe)
 			plan, err := n.Plan(cmd.Context(), cfg)
 			if err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+				return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 			}
 			if err := printPlan(o, cmd.OutOrStdout(), plan); err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+				return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 			}
 			if plan.Differs() {
-				return &ExitError{Code: ExitFailed}
+				return &cli.ExitError{Code: cli.ExitFailed}
 			}
 			return nil
 		},
@@ -45,18 +46,18 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 	return cmd
 }
 
-func printPlan(o *Options, w io.Writer, plan reconcile.Plan) error {
+func printPlan(o *cli.Options, w io.Writer, plan reconcile.Plan) error {
 	summary := plan.Summary()
 	if o.Output == "json" {
-		return PrintJSON(w, summary)
+		return cli.PrintJSON(w, summary)
 	}
 	for _, t := range plan.Trees {
-		if err := hostsconf.WriteDiff(w, t.Desired, t.Changes, Painter(w)); err != nil {
+		if err := hostsconf.WriteDiff(w, t.Desired, t.Changes, cli.Painter(w)); err != nil {
 			return err
 		}
 	}
 	// Of another file than a hosts.toml nothing is shown but its name.
-	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, Painter(w)); err != nil {
+	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, cli.Painter(w)); err != nil {
 		return err
 	}
 	if len(summary.Credentials) > 0 {

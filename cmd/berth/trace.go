@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
@@ -17,7 +18,7 @@ import (
 	"github.com/berth-registry/berth/node/trace"
 )
 
-func newTrace(o *Options) *cobra.Command {
+func newTrace(o *cli.Options) *cobra.Command {
 	var proc, runtime string
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -40,10 +41,10 @@ Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout <= 0 {
-				return Usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
+				return cli.Usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
 			}
 			if runtime != "containerd" && runtime != "docker" {
-				return Usage(fmt.Errorf("--runtime: %q: must be containerd or docker", runtime))
+				return cli.Usage(fmt.Errorf("--runtime: %q: must be containerd or docker", runtime))
 			}
 			return traceImages(o, cmd, args, proc, runtime == "docker", timeout)
 		},
@@ -55,7 +56,7 @@ Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 	return cmd
 }
 
-func traceImages(o *Options, cmd *cobra.Command, images []string, proc string, docker bool, timeout time.Duration) error {
+func traceImages(o *cli.Options, cmd *cobra.Command, images []string, proc string, docker bool, timeout time.Duration) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	n, cfg, err := o.OpenMaybe(stderr)
 	if err != nil {
@@ -78,21 +79,21 @@ func traceImages(o *Options, cmd *cobra.Command, images []string, proc string, d
 		if i > 0 {
 			fmt.Fprintln(stdout)
 		}
-		if err := r.WriteText(stdout, Painter(stdout)); err != nil {
+		if err := r.WriteText(stdout, cli.Painter(stdout)); err != nil {
 			return err
 		}
 	}
 	if o.Output == "json" {
-		err = PrintJSON(stdout, reports)
+		err = cli.PrintJSON(stdout, reports)
 	}
 	if err == nil && !served {
-		err = &ExitError{Code: ExitFailed}
+		err = &cli.ExitError{Code: cli.ExitFailed}
 	}
 	return err
 }
 
 // newTracer returns the tracer of the node, which knows its credentials.
-func newTracer(o *Options, cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
+func newTracer(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
 	if proc != "" {
 		n.SetProc(proc)
 	}

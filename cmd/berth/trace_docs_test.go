@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/fakes/internet"
 	"github.com/berth-registry/berth/test/images/sample"
@@ -183,7 +184,7 @@ func TestPullSecretsPage(t *testing.T) {
 func TestTraceExamples(t *testing.T) {
 	root := tracedNode(t)
 	ran := 0
-	for line := range strings.Lines(newTrace(&Options{}).Example) {
+	for line := range strings.Lines(newTrace(&cli.Options{}).Example) {
 		line = strings.TrimSpace(line)
 		out := onNode(t, root, line)
 		switch {

@@ -3,10 +3,11 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/node/install"
 )
 
-func newUninstall(o *Options) *cobra.Command {
+func newUninstall(o *cli.Options) *cobra.Command {
 	i := &installOptions{Options: o}
 	cmd := &cobra.Command{
 		Use:   "uninstall",

@@ -7,13 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	programversion "github.com/berth-registry/berth/internal/version"
 )
 
 // version is set by the linker when a release is built.
 var version = ""
 
-func newVersion(o *Options) *cobra.Command {
+func newVersion(o *cli.Options) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
@@ -25,10 +26,10 @@ func newVersion(o *Options) *cobra.Command {
 	}
 }
 
-func printVersion(o *Options, w io.Writer) error {
+func printVersion(o *cli.Options, w io.Writer) error {
 	v := buildVersion()
 	if o.Output == "json" {
-		return PrintJSON(w, v)
+		return cli.PrintJSON(w, v)
 	}
 	_, err := fmt.Fprintf(w, "berth %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 	return err
