@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/cmd/berth/cli"
+	"github.com/berth-registry/berth/cmd/berth/images"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -24,7 +25,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 func verbs(o *cli.Options) []*cobra.Command {
 	return []*cobra.Command{
 		newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o),
-		newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newPlace(o), newImages(o),
+		newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newPlace(o), images.New(o),
 		newTrace(o), newStartupTaint(), newVersion(o),
 	}
 }

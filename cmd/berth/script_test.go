@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 // testdata/script is the specification of the command.
 func TestScripts(t *testing.T) {
-	scripts.Run(t, *update, map[string]scripts.Command{"aws": aws, "agentat": agentat, "damage": damage})
+	scripts.Run(t, *update, map[string]scripts.Command{"aws": aws, "agentat": agentat})
 }
 
 // aws role|keys|denied starts a fake AWS for the script that knows an instance profile, static

@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"bytes"
@@ -40,7 +40,7 @@ func imageFiles(t *testing.T, redis string) {
 
 func Repository(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs("../..")
+	dir, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestImagesExamples(t *testing.T) {
 // Each verb has examples, and a test that runs them.
 func TestImagesVerbsHaveExamples(t *testing.T) {
 	var verbs []string
-	for _, verb := range newImages(&cli.Options{}).Commands() {
+	for _, verb := range New(&cli.Options{}).Commands() {
 		verbs = append(verbs, verb.Name())
 		if !strings.Contains(verb.Example, "berth images "+verb.Name()+" ") {
 			t.Errorf("%s has no example:\n%s", verb.Name(), verb.Example)

@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-func newImages(o *cli.Options) *cobra.Command {
+func New(o *cli.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
 		Short: "List the images in use, check and copy them, and point manifests at a registry",
