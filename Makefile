@@ -96,7 +96,7 @@ differential: ## The present tree beside commit OLD (562c094), TRIALS (1000); do
 
 .PHONY: update-golden
 update-golden: ## Write the golden files of the tests again
-	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth -update
+	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth ./cmd/berth/images -update
 
 .PHONY: count
 count: ## Lines of Go that hold code, without tests; docs/mutants.md has the record

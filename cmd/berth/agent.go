@@ -9,11 +9,12 @@ import (
 
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/daemonlog"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newAgent(o *options) *cobra.Command {
+func newAgent(o *cli.Options) *cobra.Command {
 	var opts agent.Options
 	cmd := &cobra.Command{
 		Use:   "agent",
@@ -30,14 +31,14 @@ state as JSON at --listen, with the name of the node's pool that BERTH_POOL give
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := agent.CheckListen(opts.Listen); err != nil {
-				return usage(err)
+				return cli.Usage(err)
 			}
-			n, err := reconcile.Open(o.root)
+			n, err := reconcile.Open(o.Root)
 			if err != nil {
 				return err
 			}
 			defer n.Close()
-			opts.ConfigPath = o.config
+			opts.ConfigPath = o.Config
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
 			defer signal.Stop(reload)

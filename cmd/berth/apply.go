@@ -7,11 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newApply(o *options) *cobra.Command {
+func newApply(o *cli.Options) *cobra.Command {
 	var noProbe bool
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -28,17 +29,17 @@ login alone. This takes at most 8 seconds; --no-probe leaves it out.`,
 		Example: "  berth apply\n  berth apply -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, cfg, err := o.open(cmd.ErrOrStderr())
+			n, cfg, err := o.Open(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			defer n.Close()
 			setProbe(n, noProbe)
-			result, failed := n.Apply(cmd.Context(), cfg, o.logger(cmd.ErrOrStderr()))
+			result, failed := n.Apply(cmd.Context(), cfg, o.Logger(cmd.ErrOrStderr()))
 			summary := result.Summary()
 			w := cmd.OutOrStdout()
-			if o.output == "json" {
-				return errors.Join(failed, printJSON(w, summary), unfinished(summary))
+			if o.Output == "json" {
+				return errors.Join(failed, cli.PrintJSON(w, summary), unfinished(summary))
 			}
 			for _, c := range result.Report.Changed {
 				line := string(c.Action) + " " + c.Path

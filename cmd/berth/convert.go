@@ -11,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config/convert"
 )
 
-func newConvert(*options) *cobra.Command {
+func newConvert(*cli.Options) *cobra.Command {
 	var from string
 	var force bool
 	var formats []string
@@ -43,7 +44,7 @@ also listed on standard error, and the exit code is then 1, or 0 with --force.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("from") && !slices.Contains(formats, from) {
-				return usage(fmt.Errorf("--from: %q is not a format; use %s", from, strings.Join(formats, ", ")))
+				return cli.Usage(fmt.Errorf("--from: %q is not a format; use %s", from, strings.Join(formats, ", ")))
 			}
 			result, err := convertInput(cmd.InOrStdin(), convert.Format(from), args[0])
 			if err != nil {
@@ -80,7 +81,7 @@ func convertInput(stdin io.Reader, format convert.Format, name string) (convert.
 		tree := os.DirFS(name)
 		if format == "" {
 			if format, err = convert.GuessDirectory(tree); err != nil {
-				return convert.Result{}, usage(fmt.Errorf("%s: %w", name, err))
+				return convert.Result{}, cli.Usage(fmt.Errorf("%s: %w", name, err))
 			}
 		}
 		return convert.Directory(format, name, tree, convert.Options{})
@@ -91,7 +92,7 @@ func convertInput(stdin io.Reader, format convert.Format, name string) (convert.
 	}
 	if format == "" {
 		if format, err = convert.Guess(data); err != nil {
-			return convert.Result{}, usage(fmt.Errorf("%s: %w", name, err))
+			return convert.Result{}, cli.Usage(fmt.Errorf("%s: %w", name, err))
 		}
 	}
 	return convert.Convert(format, name, data, convert.Options{})

@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newCredentials(o *options) *cobra.Command {
+func newCredentials(o *cli.Options) *cobra.Command {
 	var show, check bool
 	cmd := &cobra.Command{
 		Use:   "credentials IMAGE",
@@ -36,12 +37,12 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 			"  berth credentials docker.io/library/nginx -o json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, cfg, err := o.openMaybe(cmd.ErrOrStderr())
+			n, cfg, err := o.OpenMaybe(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			defer n.Close()
-			e, err := n.Credentials(cmd.Context(), cfg, args[0], o.logger(cmd.ErrOrStderr()))
+			e, err := n.Credentials(cmd.Context(), cfg, args[0], o.Logger(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -56,17 +57,17 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 				view.ConfigJSON = &fileView{v, file}
 			}
 			if check {
-				if err := o.check(cmd, n, cfg, args[0], &view); err != nil {
+				if err := checkHosts(o, cmd, n, cfg, args[0], &view); err != nil {
 					return err
 				}
 			}
-			if o.output == "json" {
-				err = printJSON(cmd.OutOrStdout(), view)
+			if o.Output == "json" {
+				err = cli.PrintJSON(cmd.OutOrStdout(), view)
 			} else {
 				err = view.print(cmd.OutOrStdout())
 			}
 			if view.refused() {
-				err = errors.Join(err, &codeError{code: exitFailed})
+				err = errors.Join(err, &cli.ExitError{Code: cli.ExitFailed})
 			}
 			return errors.Join(err, failure(e))
 		},
@@ -76,24 +77,14 @@ Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
 	return cmd
 }
 
-// openMaybe is open, but returns a nil config if none is named and the node has none.
-func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
-	n, cfg, err := o.open(stderr)
-	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
-		return n, cfg, err
-	}
-	n, err = reconcile.Open(o.root)
-	return n, nil, err
-}
-
 // failure is the exit code of an explanation, which has been printed.
 func failure(e credprovider.Explanation) error {
 	if e.Err != nil && !errors.Is(e.Err, credprovider.ErrNotServed) {
-		return &codeError{code: exitFailed}
+		return &cli.ExitError{Code: cli.ExitFailed}
 	}
 	for _, h := range e.Hosts {
 		if h.Err != nil {
-			return &codeError{code: exitFailed}
+			return &cli.ExitError{Code: cli.ExitFailed}
 		}
 	}
 	return nil
@@ -124,9 +115,9 @@ type pullView struct {
 	Remedy  string `json:"remedy,omitempty"`
 }
 
-// check asks each host that containerd asks for the image.
-func (o *options) check(cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
-	t, err := o.tracer(cmd, n, cfg, "", false, 5*time.Second)
+// checkHosts asks each host that containerd asks for the image.
+func checkHosts(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
+	t, err := newTracer(o, cmd, n, cfg, "", false, 5*time.Second)
 	if err != nil {
 		return err
 	}

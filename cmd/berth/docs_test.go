@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-)
 
-var fence = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	"github.com/berth-registry/berth/test/walkthrough"
+)
 
 // blocks returns the fenced blocks of a page by language, in order.
 func blocks(t *testing.T, page string) map[string][]string {
@@ -19,8 +18,8 @@ func blocks(t *testing.T, page string) map[string][]string {
 		t.Fatal(err)
 	}
 	found := map[string][]string{}
-	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
-		found[m[1]] = append(found[m[1]], m[2])
+	for _, b := range walkthrough.Blocks(string(text)) {
+		found[b.Info] = append(found[b.Info], b.Text)
 	}
 	return found
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newDoctor(o *options) *cobra.Command {
+func newDoctor(o *cli.Options) *cobra.Command {
 	var proc, address string
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -33,7 +34,7 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 			"  berth doctor --root /host --proc /host/proc   # in a container that has the node there",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := o.doctorInput(proc)
+			in, err := doctorInput(o, proc)
 			if err != nil {
 				return err
 			}
@@ -42,11 +43,11 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 				in.Agent = func(ctx context.Context) (doctor.AgentReport, error) { return agentReport(ctx, address) }
 			}
 			findings := doctor.Examine(cmd.Context(), in)
-			err = o.print(cmd.OutOrStdout(), findings, func(w io.Writer) error {
-				return doctor.WriteText(w, findings, painter(w))
+			err = o.Print(cmd.OutOrStdout(), findings, func(w io.Writer) error {
+				return doctor.WriteText(w, findings, cli.Painter(w))
 			})
 			if err == nil && doctor.Worst(findings) == doctor.Fail {
-				err = &codeError{code: exitFailed}
+				err = &cli.ExitError{Code: cli.ExitFailed}
 			}
 			return err
 		},
@@ -57,25 +58,25 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 }
 
 // doctorInput is the node below the root, with its config.
-func (o *options) doctorInput(proc string) (doctor.Input, error) {
-	root, err := nodefs.OpenRoot(o.root)
+func doctorInput(o *cli.Options, proc string) (doctor.Input, error) {
+	root, err := nodefs.OpenRoot(o.Root)
 	if err != nil {
 		return doctor.Input{}, err
 	}
-	in := doctor.Input{Host: o.host(root, proc), ConfigFile: o.config, ConfigNamed: o.config != "", Getenv: os.Getenv, Now: time.Now}
+	in := doctor.Input{Host: nodeHost(o, root, proc), ConfigFile: o.Config, ConfigNamed: o.Config != "", Getenv: os.Getenv, Now: time.Now}
 	if in.Host.Proc != "" {
 		in.Sys = filepath.Join(filepath.Dir(filepath.Clean(in.Host.Proc)), "sys")
 	}
 	if in.ConfigFile == "" {
 		in.ConfigFile = root.Path(reconcile.ConfigFile)
 	}
-	in.Config, in.Warnings, in.ConfigErr = o.readConfig(root)
-	if _, missing := errors.AsType[*noConfigError](in.ConfigErr); missing {
+	in.Config, in.Warnings, in.ConfigErr = o.ReadConfig(root)
+	if _, missing := errors.AsType[*cli.NoConfigError](in.ConfigErr); missing {
 		in.ConfigErr = fs.ErrNotExist
 	} else if in.ConfigErr != nil {
 		in.ConfigErr = errors.New(in.ConfigErr.Error()) // a missing file that the config names is not ErrNotExist
 	}
-	in.InstallKubelet = func(ctx context.Context) error { return o.kubeletRefusal(ctx, in.Host, in.Config) }
+	in.InstallKubelet = func(ctx context.Context) error { return kubeletRefusal(ctx, o, in.Host, in.Config) }
 	return in, nil
 }
 

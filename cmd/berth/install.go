@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
@@ -26,7 +27,7 @@ import (
 
 // installOptions are the flags of install and uninstall.
 type installOptions struct {
-	*options
+	*cli.Options
 	parts       install.Parts
 	yes         bool
 	noRestart   bool
@@ -36,8 +37,8 @@ type installOptions struct {
 	tokens      bool
 }
 
-func newInstall(o *options) *cobra.Command {
-	i := &installOptions{options: o}
+func newInstall(o *cli.Options) *cobra.Command {
+	i := &installOptions{Options: o}
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Wire containerd and kubelet of this node, with one restart after confirmation",
@@ -61,6 +62,7 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 			return i.run(cmd, (*install.Installer).Install)
 		},
 	}
+	cmd.SetIn(o.Terminal)
 	i.flags(cmd)
 	cmd.Flags().BoolVar(&i.tokens, "service-account-tokens", false, "make kubelet pass a token of the pod's service account to the provider, for pulls from ECR with the pod's own role (kubelet 1.34 or later, and a right for the nodes: see docs/credentials.md)")
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
@@ -82,7 +84,7 @@ func (i *installOptions) flags(cmd *cobra.Command) {
 // run plans, shows the plan, asks for confirmation and carries it out.
 func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) error {
 	ctx := cmd.Context()
-	root, err := nodefs.OpenRoot(i.root)
+	root, err := nodefs.OpenRoot(i.Root)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
 		ValidateDocker: install.ValidateDocker,
 		Say: func(line string) {
-			if done = append(done, line); i.output == "text" {
+			if done = append(done, line); i.Output == "text" {
 				fmt.Fprintln(out, line)
 			}
 		},
@@ -128,14 +130,14 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	if err != nil {
 		return err
 	}
-	if i.output == "text" {
-		if err := p.Write(out, painter(out)); err != nil {
+	if i.Output == "text" {
+		if err := p.Write(out, cli.Painter(out)); err != nil {
 			return err
 		}
 	}
 	err = p.Blocked()
 	if err == nil && p.Needed() {
-		if left := p.Err(); left != nil && i.output == "text" {
+		if left := p.Err(); left != nil && i.Output == "text" {
 			fmt.Fprintf(out, "\nnot undone: %v\n", left)
 		}
 		err = i.confirm(cmd)
@@ -145,8 +147,8 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	} else {
 		err = fmt.Errorf("nothing was changed: %w", err)
 	}
-	if i.output == "json" {
-		return errors.Join(printJSON(out, p.Summarize(done, err)), err)
+	if i.Output == "json" {
+		return errors.Join(cli.PrintJSON(out, p.Summarize(done, err)), err)
 	}
 	return err
 }
@@ -164,7 +166,7 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 		return errNoTerminal
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
-	line, err := bufio.NewReader(interruptible(cmd.Context(), in)).ReadString('\n')
+	line, err := bufio.NewReader(cli.Interruptible(cmd.Context(), in)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -179,12 +181,12 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 // without --proc.
 func (i *installOptions) host(root *nodefs.Root) node.Host {
 	proc := i.proc
-	if dir, err := filepath.Abs(i.root); proc == "" && err == nil && dir != "/" {
+	if dir, err := filepath.Abs(i.Root); proc == "" && err == nil && dir != "/" {
 		if below := filepath.Join(dir, "proc"); isProc(below) {
 			proc = below
 		}
 	}
-	return i.options.host(root, proc)
+	return nodeHost(i.Options, root, proc)
 }
 
 func isProc(dir string) bool {
@@ -195,12 +197,12 @@ func isProc(dir string) bool {
 // configured returns what the config names, if there is one: the directory of hosts.toml files, the
 // registries whose login only kubelet can pass, and the annotations that hold a pod's role.
 func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stderr io.Writer) (certsDir string, images, annotations []string, found bool) {
-	cfg, _, err := i.readConfig(root)
-	if _, missing := errors.AsType[*noConfigError](err); missing && i.config == "" {
+	cfg, _, err := i.ReadConfig(root)
+	if _, missing := errors.AsType[*cli.NoConfigError](err); missing && i.Config == "" {
 		return "", nil, config.Default().RoleAnnotations(), false
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.Config, root.Path(reconcile.ConfigFile)))
 		return "", nil, config.Default().RoleAnnotations(), false
 	}
 	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), cfg.RoleAnnotations(), true

@@ -2,30 +2,30 @@
 // credentials. "berth help" lists its verbs.
 //
 // Each verb has a file here with its flags, its output and its exit code. The packages agent,
-// node/... and images do the work. Start reading at newRoot.
+// node/... and images do the work. Start reading at verbs.
 package main
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/cmd/berth/cli"
+	"github.com/berth-registry/berth/cmd/berth/images"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run runs a command line and returns the exit code. The first signal cancels the context, the
-// second one ends the process.
+// run runs a command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	defer context.AfterFunc(ctx, stop)()
-	root := newRoot(ctx, stdin, stdout, stderr)
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if ctx.Err() != nil {
-		err = interrupted(err)
+	return cli.Run(args, stdin, stdout, stderr, verbs)
+}
+
+func verbs(o *cli.Options) []*cobra.Command {
+	return []*cobra.Command{
+		newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o),
+		newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newPlace(o), images.New(o),
+		newTrace(o), newStartupTaint(), newVersion(o),
 	}
-	return exitCode(err, stderr)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
@@ -13,11 +14,11 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// host is the node below the root. Its processes are looked at, and containerd is asked for
+// nodeHost is the node below the root. Its processes are looked at, and containerd is asked for
 // its version, only where the node's /proc is known: named by proc, or this machine's.
-func (o *options) host(root *nodefs.Root, proc string) node.Host {
+func nodeHost(o *cli.Options, root *nodefs.Root, proc string) node.Host {
 	h := node.Host{Root: root, Proc: proc}
-	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
+	if dir, err := filepath.Abs(o.Root); proc == "" && err == nil && dir == "/" {
 		h.Proc = "/proc"
 	}
 	if h.Proc != "" {
@@ -28,7 +29,7 @@ func (o *options) host(root *nodefs.Root, proc string) node.Host {
 
 // kubeletRefusal is why "berth install --kubelet" would refuse the node, nil when it would
 // not. Nothing is changed. cfg may be nil.
-func (o *options) kubeletRefusal(ctx context.Context, h node.Host, cfg *config.Config) error {
+func kubeletRefusal(ctx context.Context, o *cli.Options, h node.Host, cfg *config.Config) error {
 	images := desired.KubeletImages(cmp.Or(cfg, config.Default()), reconcile.Inspect(ctx, h))
 	return install.KubeletRefusal(ctx, h, images)
 }

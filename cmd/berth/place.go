@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/daemonlog"
 	"github.com/berth-registry/berth/internal/nodefs"
@@ -14,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-func newPlace(o *options) *cobra.Command {
+func newPlace(o *cli.Options) *cobra.Command {
 	var opts place.Options
 	var text string
 	var remove, tokens bool
@@ -55,7 +56,7 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 					return fmt.Errorf("--provider-config-from: %w", err)
 				}
 			}
-			if opts.Root, err = nodefs.OpenRoot(o.root); err != nil {
+			if opts.Root, err = nodefs.OpenRoot(o.Root); err != nil {
 				return err
 			}
 			defer opts.Root.Close()

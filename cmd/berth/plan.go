@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newPlan(o *options) *cobra.Command {
+func newPlan(o *cli.Options) *cobra.Command {
 	var noProbe bool
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -22,21 +23,21 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, cfg, err := o.open(cmd.ErrOrStderr())
+			n, cfg, err := o.Open(cmd.ErrOrStderr())
 			if err != nil {
-				return &codeError{exitUsage, err}
+				return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 			}
 			defer n.Close()
 			setProbe(n, noProbe)
 			plan, err := n.Plan(cmd.Context(), cfg)
 			if err != nil {
-				return &codeError{exitUsage, err}
+				return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 			}
-			if err := o.printPlan(cmd.OutOrStdout(), plan); err != nil {
-				return &codeError{exitUsage, err}
+			if err := printPlan(o, cmd.OutOrStdout(), plan); err != nil {
+				return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 			}
 			if plan.Differs() {
-				return &codeError{code: exitFailed}
+				return &cli.ExitError{Code: cli.ExitFailed}
 			}
 			return nil
 		},
@@ -45,18 +46,18 @@ Exit codes: 0 no difference, 1 differences, 2 failed.`,
 	return cmd
 }
 
-func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
+func printPlan(o *cli.Options, w io.Writer, plan reconcile.Plan) error {
 	summary := plan.Summary()
-	if o.output == "json" {
-		return printJSON(w, summary)
+	if o.Output == "json" {
+		return cli.PrintJSON(w, summary)
 	}
 	for _, t := range plan.Trees {
-		if err := hostsconf.WriteDiff(w, t.Desired, t.Changes, painter(w)); err != nil {
+		if err := hostsconf.WriteDiff(w, t.Desired, t.Changes, cli.Painter(w)); err != nil {
 			return err
 		}
 	}
 	// Of another file than a hosts.toml nothing is shown but its name.
-	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, painter(w)); err != nil {
+	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, cli.Painter(w)); err != nil {
 		return err
 	}
 	if len(summary.Credentials) > 0 {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-func newRestore(o *options) *cobra.Command {
+func newRestore(o *cli.Options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore",
 		Short: "Put every file back as it was before Berth",
@@ -25,22 +26,22 @@ Exit codes: 0 the node is as it was, 1 a file could not be put back; run it agai
 		Example: "  berth restore\n  berth restore --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := reconcile.Open(o.root)
+			n, err := reconcile.Open(o.Root)
 			if err != nil {
 				return err
 			}
 			defer n.Close()
 			report, failed := n.Restore(cmd.Context(), config.Default())
-			return o.printRestored(cmd.OutOrStdout(), report, failed)
+			return printRestored(o, cmd.OutOrStdout(), report, failed)
 		},
 	}
 }
 
 // printRestored prints the result. It returns the error of the command.
-func (o *options) printRestored(w io.Writer, report managedfile.Report, failed error) error {
+func printRestored(o *cli.Options, w io.Writer, report managedfile.Report, failed error) error {
 	failed = errors.Join(failed, unrestored(report))
-	if o.output == "json" {
-		return errors.Join(failed, printJSON(w, reconcile.SummarizeRestore(report)))
+	if o.Output == "json" {
+		return errors.Join(failed, cli.PrintJSON(w, reconcile.SummarizeRestore(report)))
 	}
 	for _, c := range report.Changed {
 		fmt.Fprintf(w, "%s %s\n", reconcile.Restored(c), c.Path)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
@@ -17,19 +18,19 @@ func TestRestoreUnfinished(t *testing.T) {
 	}
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
-			o := &options{output: format}
+			o := &cli.Options{Output: format}
 			tell := func(r managedfile.Report) (code int, stdout, stderr string) {
 				var out, errs bytes.Buffer
-				code = exitCode(o.printRestored(&out, r, nil), &errs)
+				code = cli.PrintError(printRestored(o, &out, r, nil), &errs)
 				return code, out.String(), errs.String()
 			}
-			if code, _, stderr := tell(report); code != exitDone || stderr != "" {
+			if code, _, stderr := tell(report); code != cli.ExitDone || stderr != "" {
 				t.Errorf("all put back: exit code %d, %s", code, stderr)
 			}
 			unfinished := report
 			unfinished.Skipped = []managedfile.Change{skipped}
 			code, stdout, stderr := tell(unfinished)
-			if code != exitFailed || !strings.Contains(stderr, "files not restored: 1 (listed above)") || !strings.Contains(stderr, "run again") {
+			if code != cli.ExitFailed || !strings.Contains(stderr, "files not restored: 1 (listed above)") || !strings.Contains(stderr, "run again") {
 				t.Errorf("exit code %d, %s", code, stderr)
 			}
 			if !strings.Contains(stdout, skipped.Path) || !strings.Contains(stdout, skipped.Reason) || strings.Contains(stdout, "put back as before") {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/cmd/berth/cli"
 )
 
 // testTimeout bounds each wait of a test.
@@ -79,10 +79,10 @@ func TestSignalWhileReadingStdin(t *testing.T) {
 				}
 				err = cmd.Wait()
 				exit, ok := errors.AsType[*exec.ExitError](err)
-				if !ok || exit.ExitCode() != exitFailed {
+				if !ok || exit.ExitCode() != cli.ExitFailed {
 					t.Fatalf("%v\n%s", err, &stderr)
 				}
-				if got := stderr.String(); got != "berth: "+errInterrupted.Error()+"\n" {
+				if got := stderr.String(); got != "berth: "+cli.ErrInterrupted.Error()+"\n" {
 					t.Errorf("told: %q", got)
 				}
 			})
@@ -122,42 +122,5 @@ func TestSecondSignal(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 			_ = cmd.Process.Signal(os.Interrupt) // it may have ended just now
 		}
-	}
-}
-
-func TestInterrupted(t *testing.T) {
-	stopped := fmt.Errorf("/etc/x: %w", context.Canceled)
-	other := errors.New("disk full")
-	told := errInterrupted.Error()
-	for _, c := range []struct {
-		err  error
-		want string
-		code int
-	}{
-		{nil, "", exitDone},
-		{other, "berth: disk full\n", exitFailed},
-		{context.Canceled, "berth: " + told + "\n", exitFailed},
-		{errors.Join(stopped, fmt.Errorf("/etc/y: %w", context.Canceled)), "berth: " + told + "\n", exitFailed},
-		{errors.Join(stopped, other), "berth: disk full\nberth: " + told + "\n", exitFailed},
-		{&codeError{exitUsage, stopped}, "berth: " + told + "\n", exitUsage},
-	} {
-		var stderr bytes.Buffer
-		if code := exitCode(interrupted(c.err), &stderr); code != c.code || stderr.String() != c.want {
-			t.Errorf("%v: exit code %d, %q", c.err, code, &stderr)
-		}
-	}
-}
-
-// Reads through interruptible lose and reorder nothing.
-func TestInterruptibleReads(t *testing.T) {
-	text := strings.Repeat("all of it\n", 10_000)
-	got, err := io.ReadAll(interruptible(t.Context(), strings.NewReader(text)))
-	if err != nil || string(got) != text {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := interruptible(ctx, strings.NewReader(text)).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
-		t.Errorf("read after the end: %v", err)
 	}
 }

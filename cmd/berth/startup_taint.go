@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/startup"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/internal/daemonlog"
 	"github.com/berth-registry/berth/internal/kubeapi"
 )
@@ -37,7 +38,7 @@ and KUBERNETES_SERVICE_PORT name the API server. It runs until it is stopped.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := startup.CheckKey(opts.Key); err != nil {
-				return usage(fmt.Errorf("--key: %w", err))
+				return cli.Usage(fmt.Errorf("--key: %w", err))
 			}
 			opts.FailOpen = time.Duration(open)
 			opts.Log = daemonlog.New(cmd.ErrOrStderr())
@@ -68,7 +69,7 @@ and KUBERNETES_SERVICE_PORT name the API server. It runs until it is stopped.`,
 	flags.StringVar(&opts.Namespace, "namespace", "", "namespace of Berth's DaemonSet (default: that of this pod)")
 	flags.StringVar(&opts.Selector, "selector", "app.kubernetes.io/name=berth", "labels of the DaemonSet's pods")
 	flags.StringVar(&listen, "listen", ":9475", `host:port of /livez and /readyz; "" for none`)
-	flags.Var((*named)(&account), "service-account", "directory with token, ca.crt and namespace of the service account")
+	flags.Var((*cli.FileName)(&account), "service-account", "directory with token, ca.crt and namespace of the service account")
 	account = kubeapi.ServiceAccountDir
 	flags.Lookup("service-account").DefValue = account
 	return cmd

@@ -13,9 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 )
 
-func newStatus(o *options) *cobra.Command {
+func newStatus(o *cli.Options) *cobra.Command {
 	var address string
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -29,7 +30,7 @@ answers. For scripts: berth status -o json | jq '.alarms | length'`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
-				return usage(fmt.Errorf("--address: %q is not host:port, such as %s", address, status.Address))
+				return cli.Usage(fmt.Errorf("--address: %q is not host:port, such as %s", address, status.Address))
 			}
 			body, err := askAgent(cmd.Context(), address)
 			if err != nil {
@@ -40,13 +41,13 @@ answers. For scripts: berth status -o json | jq '.alarms | length'`,
 				return fmt.Errorf("http://%s/status: %w; name the agent's address with --address", address, err)
 			}
 			w := cmd.OutOrStdout()
-			if o.output == "json" {
+			if o.Output == "json" {
 				_, err = w.Write(body)
 			} else {
-				err = status.WriteText(w, snapshot, painter(w))
+				err = status.WriteText(w, snapshot, cli.Painter(w))
 			}
 			if err == nil && !snapshot.Ready.Ready {
-				err = &codeError{code: exitFailed}
+				err = &cli.ExitError{Code: cli.ExitFailed}
 			}
 			return err
 		},
@@ -68,7 +69,7 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/status", nil)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--address: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--address: %w", err))
 	}
 	// No proxy: the agent is on this node. No redirect: it sends none.
 	client := &http.Client{

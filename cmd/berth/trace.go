@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
@@ -17,7 +18,7 @@ import (
 	"github.com/berth-registry/berth/node/trace"
 )
 
-func newTrace(o *options) *cobra.Command {
+func newTrace(o *cli.Options) *cobra.Command {
 	var proc, runtime string
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -40,12 +41,12 @@ Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout <= 0 {
-				return usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
+				return cli.Usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
 			}
 			if runtime != "containerd" && runtime != "docker" {
-				return usage(fmt.Errorf("--runtime: %q: must be containerd or docker", runtime))
+				return cli.Usage(fmt.Errorf("--runtime: %q: must be containerd or docker", runtime))
 			}
-			return o.trace(cmd, args, proc, runtime == "docker", timeout)
+			return traceImages(o, cmd, args, proc, runtime == "docker", timeout)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "limit for each answer of a host")
@@ -55,14 +56,14 @@ Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 	return cmd
 }
 
-func (o *options) trace(cmd *cobra.Command, images []string, proc string, docker bool, timeout time.Duration) error {
+func traceImages(o *cli.Options, cmd *cobra.Command, images []string, proc string, docker bool, timeout time.Duration) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	n, cfg, err := o.openMaybe(stderr)
+	n, cfg, err := o.OpenMaybe(stderr)
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	t, err := o.tracer(cmd, n, cfg, proc, docker, timeout)
+	t, err := newTracer(o, cmd, n, cfg, proc, docker, timeout)
 	if err != nil {
 		return err
 	}
@@ -72,31 +73,31 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, docker
 		r := t.Image(cmd.Context(), image)
 		reports = append(reports, r)
 		served = served && r.Verdict.Serves
-		if o.output == "json" {
+		if o.Output == "json" {
 			continue
 		}
 		if i > 0 {
 			fmt.Fprintln(stdout)
 		}
-		if err := r.WriteText(stdout, painter(stdout)); err != nil {
+		if err := r.WriteText(stdout, cli.Painter(stdout)); err != nil {
 			return err
 		}
 	}
-	if o.output == "json" {
-		err = printJSON(stdout, reports)
+	if o.Output == "json" {
+		err = cli.PrintJSON(stdout, reports)
 	}
 	if err == nil && !served {
-		err = &codeError{code: exitFailed}
+		err = &cli.ExitError{Code: cli.ExitFailed}
 	}
 	return err
 }
 
-// tracer returns the tracer of the node, which knows its credentials.
-func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
+// newTracer returns the tracer of the node, which knows its credentials.
+func newTracer(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
 	if proc != "" {
 		n.SetProc(proc)
 	}
-	root, err := nodefs.OpenRoot(o.root)
+	root, err := nodefs.OpenRoot(o.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Conf
 	if cfg != nil {
 		containerds, dockers = cfg.Containerd.CertsDir, cfg.Docker.CertsDir
 	}
-	h := o.host(root, proc)
+	h := nodeHost(o, root, proc)
 	var looked trace.Node
 	if docker {
 		looked, err = trace.LookDocker(cmd.Context(), h, dockers, os.Getenv)
@@ -118,7 +119,7 @@ func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Conf
 	t := &trace.Tracer{
 		Node: looked, Timeout: timeout,
 		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
-			return n.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
+			return n.Credentials(ctx, cfg, image, o.Logger(cmd.ErrOrStderr()))
 		},
 	}
 	file, err := n.ConfigJSONFile()
@@ -135,6 +136,6 @@ func (o *options) tracer(cmd *cobra.Command, n *reconcile.Node, cfg *config.Conf
 			return desired.CheckRealm(cfg, learned.Facts, u, server)
 		}
 	}
-	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
+	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return kubeletRefusal(cmd.Context(), o, h, cfg) })
 	return t, nil
 }

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/fakes/internet"
 	"github.com/berth-registry/berth/test/images/sample"
+	"github.com/berth-registry/berth/test/walkthrough"
 )
 
 // tracedNode makes a node whose containerd uses a proxy, behind which are the registries of the
@@ -158,19 +160,19 @@ func TestPullSecretsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, compared := "", 0
-	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
-		switch m[1] {
+	for _, b := range walkthrough.Blocks(string(text)) {
+		switch b.Info {
 		case "yaml":
-			putFile(t, filepath.Join(root, "etc/berth/config.yaml"), strings.ReplaceAll(m[2], ": /etc/berth", ": "+root+"/etc/berth"))
+			putFile(t, filepath.Join(root, "etc/berth/config.yaml"), strings.ReplaceAll(b.Text, ": /etc/berth", ": "+root+"/etc/berth"))
 		case "sh":
-			out = onNode(t, root, m[2])
+			out = onNode(t, root, b.Text)
 		case "text":
-			if same(out) != same(m[2]) {
-				t.Errorf("the page shows\n%s\nprinted was\n%s", m[2], out)
+			if same(out) != same(b.Text) {
+				t.Errorf("the page shows\n%s\nprinted was\n%s", b.Text, out)
 			}
 			compared++
 		default:
-			t.Errorf("a block of %q", m[1])
+			t.Errorf("a block of %q", b.Info)
 		}
 	}
 	if compared != 2 {
@@ -182,7 +184,7 @@ func TestPullSecretsPage(t *testing.T) {
 func TestTraceExamples(t *testing.T) {
 	root := tracedNode(t)
 	ran := 0
-	for line := range strings.Lines(newTrace(&options{}).Example) {
+	for line := range strings.Lines(newTrace(&cli.Options{}).Example) {
 		line = strings.TrimSpace(line)
 		out := onNode(t, root, line)
 		switch {

@@ -3,11 +3,12 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/node/install"
 )
 
-func newUninstall(o *options) *cobra.Command {
-	i := &installOptions{options: o}
+func newUninstall(o *cli.Options) *cobra.Command {
+	i := &installOptions{Options: o}
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Undo berth install",

@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"errors"
@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesList(o *options) *cobra.Command {
+func newImagesList(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var counts bool
 	cmd := &cobra.Command{
@@ -59,18 +60,18 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 			"  berth images list --from oci:usb-stick\n" +
 			"  berth images list --from images.tar.zst",
 		Args:        noArguments("manifests are named with -f, and lists with --plain"),
-		Annotations: takes("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := sources.collect(cmd.Context(), o, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			certsDir, err := o.certsDir(cmd.ErrOrStderr())
+			certsDir, err := findCertsDir(o, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			view := report.NewList(list, certsDir)
-			err = o.print(cmd.OutOrStdout(), view, func(w io.Writer) error { return view.WriteText(w, counts) })
+			err = o.Print(cmd.OutOrStdout(), view, func(w io.Writer) error { return view.WriteText(w, counts) })
 			return errors.Join(err, errors.Join(list.Problems()...))
 		},
 	}
@@ -81,13 +82,13 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 	return cmd
 }
 
-// certsDir is where containerd's host files lie on this node; "" if there is no
+// findCertsDir returns where containerd's host files lie on this node; "" if there is no
 // such directory. The config is asked where, if there is one.
-func (o *options) certsDir(stderr io.Writer) (string, error) {
+func findCertsDir(o *cli.Options, stderr io.Writer) (string, error) {
 	dir := config.Default().Containerd.CertsDir
-	n, cfg, err := o.openMaybe(stderr)
+	n, cfg, err := o.OpenMaybe(stderr)
 	switch {
-	case err != nil && o.config != "":
+	case err != nil && o.Config != "":
 		return "", err
 	case err != nil:
 		fmt.Fprintf(stderr, "note: the config cannot be read, so %s is looked at: %s\n", dir, strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -97,7 +98,7 @@ func (o *options) certsDir(stderr io.Writer) (string, error) {
 			dir = cfg.Containerd.CertsDir
 		}
 	}
-	found, err := below(o.root, []string{dir})
+	found, err := below(o.Root, []string{dir})
 	if err != nil {
 		return "", err
 	}

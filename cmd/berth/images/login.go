@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -28,10 +29,10 @@ type ways struct {
 	cfg    *config.Config // nil without one
 }
 
-// ways takes the logins from the config, if there is one, from docker's config,
+// newWays takes the logins from the config, if there is one, from docker's config,
 // and from AWS.
-func (o *options) ways(stderr io.Writer) (ways, error) {
-	cfg, helpers, reasons, err := o.configForImages(stderr)
+func newWays(o *cli.Options, stderr io.Writer) (ways, error) {
+	cfg, helpers, reasons, err := configForImages(o, stderr)
 	if err != nil {
 		return ways{}, err
 	}
@@ -46,12 +47,12 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 		w.access.Proxy = transport.Proxy(cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)))
 		w.access.ECRNames = rules.ECRNames
 	}
-	dir, err := below(o.root, []string{credprovider.TokenDir})
+	dir, err := below(o.Root, []string{credprovider.TokenDir})
 	if err != nil {
 		return ways{}, err
 	}
-	w.aws = rules.Tokens(dir[0], ecr.Options{Log: o.logger(stderr), Client: client.New(client.Options{Proxy: rules.Proxy})})
-	w.aws.Log = o.logger(stderr)
+	w.aws = rules.Tokens(dir[0], ecr.Options{Log: o.Logger(stderr), Client: client.New(client.Options{Proxy: rules.Proxy})})
+	w.aws.Log = o.Logger(stderr)
 	w.access.ECR = w.aws
 	return w, nil
 }
@@ -59,9 +60,9 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 // configForImages returns the config of this node, nil if there is none or if this user may not
 // read it: images can be copied without root.
 // With it come the logins of its credential helpers, and why others are missing.
-func (o *options) configForImages(stderr io.Writer) (*config.Config, credprovider.HelperLogins, map[string]error, error) {
-	n, cfg, err := o.openMaybe(stderr)
-	if err != nil && o.config == "" && errors.Is(err, fs.ErrPermission) {
+func configForImages(o *cli.Options, stderr io.Writer) (*config.Config, credprovider.HelperLogins, map[string]error, error) {
+	n, cfg, err := o.OpenMaybe(stderr)
+	if err != nil && o.Config == "" && errors.Is(err, fs.ErrPermission) {
 		fmt.Fprintf(stderr, "note: going on without the config of this node: %v\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil, nil, nil, nil
 	}

@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/load"
@@ -25,7 +26,7 @@ type loadOptions struct {
 	pin, follow                    bool
 }
 
-func newImagesLoad(o *options) *cobra.Command {
+func newImagesLoad(o *cli.Options) *cobra.Command {
 	var opts loadOptions
 	cmd := &cobra.Command{
 		Use:   "load DIR|FILE.tar.zst… [IMAGE…]",
@@ -64,7 +65,7 @@ Exit code 1 if an image could not be loaded; the rest is loaded anyway.`,
 			}
 			return nil
 		},
-		Annotations: takes("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.follow {
 				return opts.followSources(cmd, o, args)
@@ -90,7 +91,7 @@ type loadedView struct {
 }
 
 // run loads once.
-func (opts *loadOptions) run(cmd *cobra.Command, o *options, args []string) error {
+func (opts *loadOptions) run(cmd *cobra.Command, o *cli.Options, args []string) error {
 	sources, names := loadedFrom(args)
 	images, problems, err := openSources(sources)
 	if err != nil {
@@ -105,7 +106,7 @@ func (opts *loadOptions) run(cmd *cobra.Command, o *options, args []string) erro
 	}
 	wanted, more, err := images.wanted(names)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	problems = append(problems, more...)
 	store, err := opts.store(o)
@@ -138,7 +139,7 @@ const (
 
 // followSources loads whenever files change, and again after a failure. It ends if the runtime does
 // not answer: its socket may be a new one, which a container does not see before it is started again.
-func (opts *loadOptions) followSources(cmd *cobra.Command, o *options, args []string) error {
+func (opts *loadOptions) followSources(cmd *cobra.Command, o *cli.Options, args []string) error {
 	sources, _ := loadedFrom(args)
 	last, pause, due := "-", followEvery, time.Time{}
 	for {
@@ -149,12 +150,12 @@ func (opts *loadOptions) followSources(cmd *cobra.Command, o *options, args []st
 			}
 			last, due = now, time.Time{}
 			err := opts.run(cmd, o, args)
-			code, wrong := errors.AsType[*codeError](err)
-			if _, silent := errors.AsType[*pingError](err); silent || wrong && code.code == exitUsage {
+			code, wrong := errors.AsType[*cli.ExitError](err)
+			if _, silent := errors.AsType[*pingError](err); silent || wrong && code.Code == cli.ExitUsage {
 				return err
 			}
 			if err != nil && cmd.Context().Err() == nil {
-				exitCode(err, cmd.ErrOrStderr())
+				cli.PrintError(err, cmd.ErrOrStderr())
 				due, pause = time.Now().Add(pause), min(2*pause, followPause)
 			}
 		}
@@ -192,7 +193,7 @@ func openSources(args []string) (*openedSources, []error, error) {
 	for _, arg := range args {
 		at, err := reference.ParseSource(arg)
 		if err != nil {
-			return nil, nil, usage(err)
+			return nil, nil, cli.Usage(err)
 		}
 		if at.Layout() == "" || strings.HasPrefix(arg, "oci:") {
 			locations = append(locations, at)
@@ -256,7 +257,7 @@ type connectedStore interface {
 }
 
 // store connects to the image store of the runtime.
-func (opts *loadOptions) store(o *options) (connectedStore, error) {
+func (opts *loadOptions) store(o *cli.Options) (connectedStore, error) {
 	switch opts.runtime {
 	case "containerd":
 		socket, err := opts.socket(o, load.Sockets())
@@ -271,7 +272,7 @@ func (opts *loadOptions) store(o *options) (connectedStore, error) {
 		return c, nil
 	case "docker":
 		if opts.pin {
-			return nil, usage(errors.New("--pin: is for kubelet's images in containerd; remove it"))
+			return nil, cli.Usage(errors.New("--pin: is for kubelet's images in containerd; remove it"))
 		}
 		socket, err := opts.socket(o, []string{load.DockerSocket})
 		if err != nil {
@@ -279,22 +280,22 @@ func (opts *loadOptions) store(o *options) (connectedStore, error) {
 		}
 		return load.DialDocker(socket), nil
 	}
-	return nil, usage(fmt.Errorf("--runtime: %q: must be containerd or docker", opts.runtime))
+	return nil, cli.Usage(fmt.Errorf("--runtime: %q: must be containerd or docker", opts.runtime))
 }
 
 // socket returns the path of the runtime's socket.
-func (opts *loadOptions) socket(o *options, usual []string) (string, error) {
+func (opts *loadOptions) socket(o *cli.Options, usual []string) (string, error) {
 	if opts.endpoint != "" {
 		return load.FindSocket([]string{opts.endpoint})
 	}
-	paths, err := below(o.root, usual)
+	paths, err := below(o.Root, usual)
 	if err != nil {
 		return "", err
 	}
 	return load.FindSocket(paths)
 }
 
-func printLoaded(cmd *cobra.Command, o *options, results []load.Result, replaced []load.Replaced) error {
+func printLoaded(cmd *cobra.Command, o *cli.Options, results []load.Result, replaced []load.Replaced) error {
 	views := []loadedView{}
 	loaded, present := 0, 0
 	for _, r := range results {
@@ -309,20 +310,16 @@ func printLoaded(cmd *cobra.Command, o *options, results []load.Result, replaced
 		}
 		views = append(views, view)
 	}
-	w := cmd.OutOrStdout()
-	switch o.output {
-	case "json":
-		return printJSON(w, map[string]any{"images": views, "replaced": replaced})
-	case "yaml":
-		return printYAML(w, map[string]any{"images": views, "replaced": replaced})
-	}
-	for _, r := range replaced {
-		if _, err := fmt.Fprintf(w, "replaced  %s of %s by that of %s\n", r.Reference, r.From, r.By); err != nil {
-			return err
+	result := map[string]any{"images": views, "replaced": replaced}
+	return o.Print(cmd.OutOrStdout(), result, func(w io.Writer) error {
+		for _, r := range replaced {
+			if _, err := fmt.Fprintf(w, "replaced  %s of %s by that of %s\n", r.Reference, r.From, r.By); err != nil {
+				return err
+			}
 		}
-	}
-	_, err := fmt.Fprintf(w, "%s loaded, %d there already\n", report.Count(loaded, "image"), present)
-	return err
+		_, err := fmt.Fprintf(w, "%s loaded, %d there already\n", report.Count(loaded, "image"), present)
+		return err
+	})
 }
 
 // loadErrors are the errors of images, and that of an interruption.

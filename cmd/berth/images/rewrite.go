@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"errors"
@@ -7,11 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/rewrite"
 )
 
-func newImagesRewrite(o *options) *cobra.Command {
+func newImagesRewrite(o *cli.Options) *cobra.Command {
 	var files, only []string
 	var to string
 	var r rewrite.Options
@@ -37,13 +38,13 @@ new registry, and to the custom resources of Redis Enterprise and Prometheus.`,
 			"  berth images rewrite -f manifests --to registry.corp/mirror --image-pull-secret regcred > all.yaml\n" +
 			"  helm template redis ./chart | berth images rewrite -f - --to registry.corp --only docker.io | kubectl apply -f -",
 		Args:        noArguments("files are named with -f"),
-		Annotations: takes("text"),
+		Annotations: cli.Formats("text"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := rewriteTargets(&r, to, only); err != nil {
 				return err
 			}
 			if len(files) == 0 {
-				return usage(errors.New("-f: no file is named; write -f FILE, or -f - for standard input"))
+				return cli.Usage(errors.New("-f: no file is named; write -f FILE, or -f - for standard input"))
 			}
 			if err := onceStdin(files); err != nil {
 				return err
@@ -79,17 +80,17 @@ var secretName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([
 func rewriteTargets(r *rewrite.Options, to string, only []string) error {
 	var err error
 	if r.To, err = reference.ParseTarget(to); err != nil {
-		return usage(fmt.Errorf("--to: %w", err))
+		return cli.Usage(fmt.Errorf("--to: %w", err))
 	}
 	for _, s := range only {
 		target, err := reference.ParseTarget(s)
 		if err != nil {
-			return usage(fmt.Errorf("--only: %w", err))
+			return cli.Usage(fmt.Errorf("--only: %w", err))
 		}
 		r.Only = append(r.Only, target)
 	}
 	if r.PullSecret != "" && (len(r.PullSecret) > 253 || !secretName.MatchString(r.PullSecret)) {
-		return usage(fmt.Errorf("--image-pull-secret: %q is no name of a secret; use lower case letters, digits, \".\" and \"-\" inside", r.PullSecret))
+		return cli.Usage(fmt.Errorf("--image-pull-secret: %q is no name of a secret; use lower case letters, digits, \".\" and \"-\" inside", r.PullSecret))
 	}
 	return nil
 }

@@ -1,14 +1,14 @@
-package main
+package cli
 
 import (
 	"context"
 	"io"
 )
 
-// interruptible is in, but a read ends when ctx is done. The pending read of in itself cannot be
+// Interruptible is in, but a read ends when ctx is done. The pending read of in itself cannot be
 // cancelled: its data is lost, and it ends with its input or with the process.
-func interruptible(ctx context.Context, in io.Reader) io.Reader {
-	return ReadFunc(func(p []byte) (int, error) {
+func Interruptible(ctx context.Context, in io.Reader) io.Reader {
+	return readFunc(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
@@ -31,6 +31,6 @@ func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	})
 }
 
-type ReadFunc func(p []byte) (int, error)
+type readFunc func(p []byte) (int, error)
 
-func (f ReadFunc) Read(p []byte) (int, error) { return f(p) }
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }

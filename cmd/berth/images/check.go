@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/images/check"
 	"github.com/berth-registry/berth/images/reference"
@@ -14,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-func newImagesCheck(o *options) *cobra.Command {
+func newImagesCheck(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var to string
 	var platforms []string
@@ -52,7 +53,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 			"  berth images check --to images.tar.zst --verify\n" +
 			"  berth images check --rate-limit",
 		Args:        cobra.ArbitraryArgs,
-		Annotations: takes("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wantedPlatforms, err := parsePlatforms(platforms)
 			if err != nil {
@@ -60,12 +61,12 @@ or else for the address of this machine. The request does not count as a pull.`,
 			}
 			c := check.Checker{Jobs: jobs, Platforms: wantedPlatforms, Verify: verify}
 			if jobs < 1 || jobs > 256 {
-				return usage(errors.New("--jobs: must be a number from 1 to 256"))
+				return cli.Usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
 			var at reference.Location
 			if to != "" {
 				if at, err = reference.ParseLocation(to); err != nil {
-					return usage(fmt.Errorf("--to: %w", err))
+					return cli.Usage(fmt.Errorf("--to: %w", err))
 				}
 			}
 			inDir := !at.IsRegistry()
@@ -73,11 +74,11 @@ or else for the address of this machine. The request does not count as a pull.`,
 			if err != nil {
 				return err
 			}
-			w, err := o.ways(cmd.ErrOrStderr())
+			w, err := newWays(o, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			c.Access, c.Log = w.access, o.logger(cmd.ErrOrStderr())
+			c.Access, c.Log = w.access, o.Logger(cmd.ErrOrStderr())
 			var v report.Check
 			if limit {
 				v.Limit = report.NewLimit(w.access.HubLimit(cmd.Context()))
@@ -100,9 +101,9 @@ or else for the address of this machine. The request does not count as a pull.`,
 					return errors.New("interrupted")
 				}
 			}
-			err = errors.Join(append(problems, o.print(cmd.OutOrStdout(), v, v.WriteText))...)
+			err = errors.Join(append(problems, o.Print(cmd.OutOrStdout(), v, v.WriteText))...)
 			if err == nil && !v.OK() {
-				err = &codeError{code: exitFailed} // the reasons have been printed
+				err = &cli.ExitError{Code: cli.ExitFailed} // the reasons have been printed
 			}
 			return err
 		},
@@ -123,7 +124,7 @@ func spotsFor(to string, target reference.Target, cfg *config.Config) (func(refe
 	case to != "":
 		return func(r reference.Reference) []check.Spot { return []check.Spot{check.SpotOn(target, r)} }, nil
 	case cfg == nil:
-		return nil, usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
+		return nil, cli.Usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
 	}
 	directories, _ := desired.Directories(cfg, desired.Inputs{})
 	return func(r reference.Reference) []check.Spot { return check.SpotsOf(directories, r) }, nil

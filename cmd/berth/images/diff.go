@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/copy"
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/list"
@@ -21,7 +22,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesDiff(o *options) *cobra.Command {
+func newImagesDiff(o *cli.Options) *cobra.Command {
 	c := copy.Copier{}
 	cmd := &cobra.Command{
 		Use:   "diff A B",
@@ -40,16 +41,16 @@ counted once.`,
 		Example: "  berth images diff images.tar.zst images.txt\n" +
 			"  berth images diff oci:usb-stick images.tar.zst",
 		Args:        cobra.ExactArgs(2),
-		Annotations: takes("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := onceStdin(args); err != nil {
 				return err
 			}
-			w, err := o.ways(cmd.ErrOrStderr())
+			w, err := newWays(o, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			c.Access, c.Log = w.access, o.logger(cmd.ErrOrStderr())
+			c.Access, c.Log = w.access, o.Logger(cmd.ErrOrStderr())
 			a, err := readContents(cmd, &c, args[0])
 			if err != nil {
 				return err
@@ -58,7 +59,7 @@ counted once.`,
 			if err != nil {
 				return err
 			}
-			return o.printDiff(cmd.OutOrStdout(), b.Beyond(a))
+			return printDiff(o, cmd.OutOrStdout(), b.Beyond(a))
 		},
 	}
 	f := cmd.Flags()
@@ -85,7 +86,7 @@ func readContents(cmd *cobra.Command, c *copy.Copier, name string) (*copy.Conten
 			return nil, err
 		}
 	} else if at, err = reference.ParseSource(name); err != nil {
-		return nil, usage(fmt.Errorf("%w, or name a list of images", err))
+		return nil, cli.Usage(fmt.Errorf("%w, or name a list of images", err))
 	}
 	if at.Layout() != "" {
 		short = "oci:" + filepath.Base(at.Layout())
@@ -102,21 +103,17 @@ type diffView struct {
 	Bytes  int64             `json:"bytes" yaml:"bytes"`
 }
 
-func (o *options) printDiff(w io.Writer, images []copy.Difference) error {
+func printDiff(o *cli.Options, w io.Writer, images []copy.Difference) error {
 	v := diffView{Images: images}
 	var text strings.Builder
 	for _, d := range images {
 		v.Bytes += d.Bytes
 		fmt.Fprintf(&text, "%-9s %s (%s)\n", d.Change, d.Image, copy.Size(d.Bytes))
 	}
-	switch o.output {
-	case "json":
-		return printJSON(w, v)
-	case "yaml":
-		return printYAML(w, v)
-	}
-	_, err := fmt.Fprintf(w, "%s%s, %s\n", text.String(), report.Count(len(images), "image"), copy.Size(v.Bytes))
-	return err
+	return o.Print(w, v, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s%s, %s\n", text.String(), report.Count(len(images), "image"), copy.Size(v.Bytes))
+		return err
+	})
 }
 
 // bundleFlags reads the flags that are for --to FILE, and returns the size of a part.
@@ -126,7 +123,7 @@ func bundleFlags(split, except string, to reference.Location) (int64, error) {
 		if split == "" {
 			flag = "--except"
 		}
-		return 0, usage(fmt.Errorf("%s: is for a file; write --to FILE.tar.zst", flag))
+		return 0, cli.Usage(fmt.Errorf("%s: is for a file; write --to FILE.tar.zst", flag))
 	}
 	if split == "" {
 		return 0, nil
@@ -137,7 +134,7 @@ func bundleFlags(split, except string, to reference.Location) (int64, error) {
 		err = errors.New("is less than 1MiB")
 	}
 	if err != nil {
-		return 0, usage(fmt.Errorf("--split: %q: %w", split, err))
+		return 0, cli.Usage(fmt.Errorf("--split: %q: %w", split, err))
 	}
 	return size, nil
 }

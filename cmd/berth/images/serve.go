@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/reference"
@@ -28,7 +29,7 @@ type serveOptions struct {
 	listen, tlsCert, tlsKey, htpasswd string
 }
 
-func newImagesServe(o *options) *cobra.Command {
+func newImagesServe(o *cli.Options) *cobra.Command {
 	var opts serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve DIR|FILE.tar.zst",
@@ -74,11 +75,11 @@ It is not a cache and takes no push: for that use distribution, zot or Harbor.`,
 
 func (opts *serveOptions) run(cmd *cobra.Command, name string) error {
 	if err := opts.check(); err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	at, err := reference.ParseSource(name)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	log := daemonlog.New(cmd.ErrOrStderr())
 	images := &serve.Follower{

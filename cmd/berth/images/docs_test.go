@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"bytes"
@@ -12,8 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/test/fakes/fakecri"
+	"github.com/berth-registry/berth/test/walkthrough"
 )
 
 // imageFiles are the files that examples name.
@@ -38,7 +40,7 @@ func imageFiles(t *testing.T, redis string) {
 
 func Repository(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs("../..")
+	dir, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +60,8 @@ func chapter(t *testing.T, page, begin, end string) map[string][]string {
 	}
 	rest, _, _ = strings.Cut(rest, end)
 	found := map[string][]string{}
-	for _, m := range fence.FindAllStringSubmatch(rest, -1) {
-		found[m[1]] = append(found[m[1]], m[2])
+	for _, b := range walkthrough.Blocks(rest) {
+		found[b.Info] = append(found[b.Info], b.Text)
 	}
 	return found
 }
@@ -110,7 +112,7 @@ func TestImagesExamples(t *testing.T) {
 	imageFiles(t, redis)
 	usbStick(t, "docker.io/redislabs/redis:7.2.4-64")
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesList(&options{}), newImagesRewrite(&options{})} {
+	for _, verb := range []*cobra.Command{newImagesList(&cli.Options{}), newImagesRewrite(&cli.Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, root, line)
@@ -145,7 +147,7 @@ func TestImagesExamples(t *testing.T) {
 // Each verb has examples, and a test that runs them.
 func TestImagesVerbsHaveExamples(t *testing.T) {
 	var verbs []string
-	for _, verb := range newImages(&options{}).Commands() {
+	for _, verb := range New(&cli.Options{}).Commands() {
 		verbs = append(verbs, verb.Name())
 		if !strings.Contains(verb.Example, "berth images "+verb.Name()+" ") {
 			t.Errorf("%s has no example:\n%s", verb.Name(), verb.Example)

@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/test/pki"
 )
 
@@ -59,7 +60,7 @@ func TestServeExamples(t *testing.T) {
 	defer client.CloseIdleConnections()
 
 	ran := 0
-	for line := range strings.Lines(newImagesServe(&options{}).Example) {
+	for line := range strings.Lines(newImagesServe(&cli.Options{}).Example) {
 		words := strings.Fields(strings.ReplaceAll(line, ":5000", "127.0.0.1:0"))
 		if !strings.Contains(line, "--listen") {
 			words = append(words, "--listen", "127.0.0.1:0")

@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"fmt"
@@ -10,76 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
+	"github.com/berth-registry/berth/test/scripts"
 )
-
-// Registry NAME [sample|login|full|denied|ecr] starts a registry whose address
-// is then in $NAME: with twelve images in it, with the login user:hunter2,
-// without space, one that nobody may push to, or one of Amazon's that takes the
-// tokens of an AWS of its own.
-func Registry(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 || len(args) > 2 {
-		ts.Fatalf("usage: registry NAME [sample|login|full|denied|ecr]")
-	}
-	kind := strings.Join(args[1:], "")
-	if kind == "ecr" {
-		s, env, stop, err := startAmazon()
-		ts.Check(err)
-		ts.Defer(stop)
-		for name, value := range env {
-			ts.Setenv(name, value)
-		}
-		ts.Setenv(args[0], s.Addr())
-		return
-	}
-	var o fakeregistry.Options
-	if kind == "login" {
-		o.Username, o.Password = "user", "hunter2"
-	}
-	s := fakeregistry.Start(o)
-	ts.Defer(s.Close)
-	ts.Setenv(args[0], s.Addr())
-	if kind == "sample" {
-		_, err := sample.Make(fakeregistry.Store{Server: s}, sample.Options{Seed: 7, Images: 12, MinLayer: 10, MaxLayer: 2000})
-		ts.Check(err)
-	}
-	if status := map[string]int{"full": http.StatusInsufficientStorage, "denied": http.StatusForbidden}[kind]; status != 0 {
-		s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
-			if r.Method == http.MethodPost {
-				w.WriteHeader(status)
-			}
-			return r.Method == http.MethodPost
-		})
-	}
-}
-
-// startAmazon starts an AWS and a registry that takes its tokens, and has no
-// repository until the AWS makes one. env leads a program there.
-func startAmazon() (s *fakeregistry.Server, env map[string]string, stop func(), err error) {
-	aws, err := fakeaws.Start()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	key := fakeaws.Key{ID: "AKIASTATICSTATICSTAT", Secret: "staticsecret"}
-	aws.AddKey(key)
-	s = fakeregistry.Start(fakeregistry.Options{Fixed: []string{"other"}, NoMount: true, Admit: func(username, password string) bool {
-		_, ok := aws.Token(password)
-		return ok && username == "AWS"
-	}})
-	aws.OnRepository(s.AddRepository)
-	env = map[string]string{}
-	for _, pair := range aws.Env() {
-		name, value, _ := strings.Cut(pair, "=")
-		env[name] = value
-	}
-	env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = key.ID, key.Secret
-	return s, env, func() { s.Close(); aws.Close() }, nil
-}
 
 // world is where the registries of the examples are: all of them behind a proxy
 // that the config of the node names.
@@ -95,7 +32,7 @@ func startWorld(t *testing.T) *world {
 	w := &world{hub: fakeregistry.Start(fakeregistry.Options{}), corp: fakeregistry.Start(fakeregistry.Options{}), root: nodeRoot(t)}
 	t.Cleanup(w.hub.Close)
 	t.Cleanup(w.corp.Close)
-	amazon, env, stop, err := startAmazon()
+	amazon, env, stop, err := scripts.StartAmazon()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +116,7 @@ func TestCopyAndCheckExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesCopy(&options{}), newImagesCheck(&options{}), newImagesDiff(&options{})} {
+	for _, verb := range []*cobra.Command{newImagesCopy(&cli.Options{}), newImagesCheck(&cli.Options{}), newImagesDiff(&cli.Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, w.root, line)

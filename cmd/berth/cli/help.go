@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -31,7 +31,7 @@ func strictHelp(root *cobra.Command) {
 func helpAbout(help *cobra.Command, args []string) error {
 	c, rest, err := help.Root().Find(args)
 	if err != nil || len(rest) > 0 {
-		return usage(fmt.Errorf("there is no verb %q;%s see %q", strings.Join(args, " "), suggestions(c, rest), help.Root().Name()+" help"))
+		return Usage(fmt.Errorf("there is no verb %q;%s see %q", strings.Join(args, " "), suggestions(c, rest), help.Root().Name()+" help"))
 	}
 	c.InitDefaultHelpFlag()
 	return c.Help()

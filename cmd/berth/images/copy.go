@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/copy"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
@@ -18,7 +19,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesCopy(o *options) *cobra.Command {
+func newImagesCopy(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var from, to string
 	var platforms []string
@@ -69,7 +70,7 @@ which BASE was copied.`,
 			"  berth images copy nginx:1.27 --to registry.corp/amd64 --platform linux/amd64 --reduce-index\n" +
 			"  berth images copy nginx --to 111122223333.dkr.ecr.eu-west-1.amazonaws.com --create-repositories",
 		Args:        cobra.ArbitraryArgs,
-		Annotations: takes("text", "json", "yaml"),
+		Annotations: cli.Formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			places, err := copyPlaces(from, to)
 			if err != nil {
@@ -79,13 +80,13 @@ which BASE was copied.`,
 				return err
 			}
 			if c.ReduceIndex && c.Platforms == nil && from == "" {
-				return usage(errors.New("--reduce-index: needs --platform, the platforms that the index lists"))
+				return cli.Usage(errors.New("--reduce-index: needs --platform, the platforms that the index lists"))
 			}
 			if c.Verify && places.to.Layout() == "" {
-				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
+				return cli.Usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
 			}
 			if c.Jobs < 1 || c.Jobs > 256 {
-				return usage(errors.New("--jobs: must be a number from 1 to 256"))
+				return cli.Usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
 			if c.Split, err = bundleFlags(split, except, places.to); err != nil {
 				return err
@@ -94,11 +95,11 @@ which BASE was copied.`,
 			if err != nil {
 				return err
 			}
-			w, err := o.ways(cmd.ErrOrStderr())
+			w, err := newWays(o, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			c.Access, c.Log = w.access, o.logger(cmd.ErrOrStderr())
+			c.Access, c.Log = w.access, o.Logger(cmd.ErrOrStderr())
 			if create {
 				c.Repositories = w.aws
 			}
@@ -111,7 +112,7 @@ which BASE was copied.`,
 					return fmt.Errorf("--except: %w", err)
 				}
 			}
-			return o.copyImages(cmd, &c, wanted, places, problems)
+			return copyImages(o, cmd, &c, wanted, places, problems)
 		},
 	}
 	f := cmd.Flags()
@@ -136,16 +137,16 @@ func copyPlaces(from, to string) (places, error) {
 	var p places
 	var err error
 	if to == "" {
-		return p, usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR, or --to FILE.tar.zst"))
+		return p, cli.Usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR, or --to FILE.tar.zst"))
 	}
 	if p.to, err = reference.ParseLocation(to); err != nil {
-		return p, usage(fmt.Errorf("--to: %w", err))
+		return p, cli.Usage(fmt.Errorf("--to: %w", err))
 	}
 	if from == "" {
 		return p, nil
 	}
 	if p.from, err = reference.ParseSource(from); err != nil {
-		return p, usage(fmt.Errorf("--from: %w; without --from images come from the registries that they name", err))
+		return p, cli.Usage(fmt.Errorf("--from: %w; without --from images come from the registries that they name", err))
 	}
 	return p, nil
 }
@@ -156,7 +157,7 @@ func parsePlatforms(names []string) ([]manifest.Platform, error) {
 		for p := range strings.SplitSeq(name, ",") {
 			platform, err := manifest.ParsePlatform(p)
 			if err != nil {
-				return nil, usage(fmt.Errorf("--platform: %w", err))
+				return nil, cli.Usage(fmt.Errorf("--platform: %w", err))
 			}
 			all = append(all, platform)
 		}
@@ -166,7 +167,7 @@ func parsePlatforms(names []string) ([]manifest.Platform, error) {
 
 // named gives the images that are meant, in the order in which they were named,
 // and what could not be understood. With all they may be none.
-func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, args []string, all bool) (wanted []reference.Reference, problems []error, err error) {
+func (s *imageSources) named(ctx context.Context, o *cli.Options, stdin io.Reader, args []string, all bool) (wanted []reference.Reference, problems []error, err error) {
 	for _, arg := range args {
 		r, err := reference.Parse(arg)
 		if err != nil {
@@ -178,9 +179,9 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 	others := s.given()
 	switch {
 	case !others && s.unused:
-		return nil, nil, usage(errors.New("--unused: is for a node; add --runtime-endpoint"))
+		return nil, nil, cli.Usage(errors.New("--unused: is for a node; add --runtime-endpoint"))
 	case !others && len(args) == 0 && !all:
-		return nil, nil, usage(errors.New("no images are named; write IMAGE…, -f MANIFESTS, --plain LIST, or --runtime-endpoint for those of this node"))
+		return nil, nil, cli.Usage(errors.New("no images are named; write IMAGE…, -f MANIFESTS, --plain LIST, or --runtime-endpoint for those of this node"))
 	case !others:
 		return wanted, problems, nil
 	}
@@ -196,10 +197,10 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 }
 
 // copyImages copies, tells how far it is, and what came of it.
-func (o *options) copyImages(cmd *cobra.Command, c *copy.Copier, wanted []reference.Reference, p places, problems []error) error {
+func copyImages(o *cli.Options, cmd *cobra.Command, c *copy.Copier, wanted []reference.Reference, p places, problems []error) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	c.Progress = &copy.Progress{}
-	show, begin := report.NewProgress(stdout, stderr, o.output == "text"), time.Now()
+	show, begin := report.NewProgress(stdout, stderr, o.Output == "text"), time.Now()
 	c.Done = show.Done
 	stop := show.Start(cmd.Context(), c.Progress)
 	results, err := c.Copy(cmd.Context(), wanted, p.from, p.to)
@@ -216,6 +217,6 @@ func (o *options) copyImages(cmd *cobra.Command, c *copy.Copier, wanted []refere
 		rest = "not copied"
 		err = errors.New("interrupted; run it again to continue")
 	}
-	printed := o.print(stdout, v, func(w io.Writer) error { return v.WriteText(w, rest, time.Since(begin)) })
+	printed := o.Print(stdout, v, func(w io.Writer) error { return v.WriteText(w, rest, time.Since(begin)) })
 	return errors.Join(printed, errors.Join(problems...), err)
 }

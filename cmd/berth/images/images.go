@@ -1,4 +1,4 @@
-package main
+package images
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/list"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-func newImages(o *options) *cobra.Command {
+func New(o *cli.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
 		Short: "List the images in use, check and copy them, and point manifests at a registry",
@@ -29,9 +30,6 @@ them all, copy them there, and point manifests at it. None of it needs a config.
 	// In the order of use.
 	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesDiff(o), newImagesRewrite(o),
 		newImagesLoad(o), newImagesServe(o))
-	for _, c := range cmd.Commands() {
-		c.Args = asUsage(c.Args)
-	}
 	return cmd
 }
 
@@ -67,7 +65,7 @@ func (s *imageSources) register(cmd *cobra.Command) {
 
 // collect reads all sources. What could not be read is in the list; the error
 // is one of usage, or of the root.
-func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader) (*list.List, error) {
+func (s *imageSources) collect(ctx context.Context, o *cli.Options, stdin io.Reader) (*list.List, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -81,7 +79,7 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 	for _, name := range s.from {
 		at, err := reference.ParseSource(name)
 		if err != nil {
-			return nil, usage(fmt.Errorf("--from: %w", err))
+			return nil, cli.Usage(fmt.Errorf("--from: %w", err))
 		}
 		l.AddLayout(at)
 	}
@@ -90,7 +88,7 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 		return l, nil
 	}
 	if s.onNode() {
-		sockets, err := below(o.root, list.RuntimeSockets())
+		sockets, err := below(o.Root, list.RuntimeSockets())
 		if err != nil {
 			return nil, err
 		}
@@ -111,10 +109,10 @@ func (s *imageSources) onNode() bool {
 
 func (s *imageSources) check() error {
 	if s.unused && !s.onNode() {
-		return usage(errors.New("--unused: is for a node, and -f and --plain ask none; add --runtime-endpoint or remove it"))
+		return cli.Usage(errors.New("--unused: is for a node, and -f and --plain ask none; add --runtime-endpoint or remove it"))
 	}
 	if s.namespace != "" && len(s.plain) > 0 {
-		return usage(errors.New("--namespace: a plain list has no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
+		return cli.Usage(errors.New("--namespace: a plain list has no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
 	}
 	return onceStdin(slices.Concat(s.manifests, s.plain))
 }
@@ -124,14 +122,14 @@ func onceStdin(names []string) error {
 	n := 0
 	for _, name := range names {
 		if name == "" {
-			return usage(errors.New("an empty name of a file; write - for standard input"))
+			return cli.Usage(errors.New("an empty name of a file; write - for standard input"))
 		}
 		if name == document.Stdin {
 			n++
 		}
 	}
 	if n > 1 {
-		return usage(fmt.Errorf("standard input (-) is named %d times and can be read once", n))
+		return cli.Usage(fmt.Errorf("standard input (-) is named %d times and can be read once", n))
 	}
 	return nil
 }
@@ -150,14 +148,4 @@ func below(dir string, paths []string) ([]string, error) {
 		}
 	}
 	return resolved, nil
-}
-
-func oneOf(names []string) string {
-	switch len(names) {
-	case 1:
-		return names[0]
-	case 2:
-		return names[0] + " or " + names[1]
-	}
-	return names[0] + ", " + oneOf(names[1:])
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -17,8 +17,8 @@ import (
 // formatsKey is the annotation of a verb with the formats that its --output accepts.
 const formatsKey = "formats"
 
-// takes is the annotation of a verb whose formats are not text and json.
-func takes(formats ...string) map[string]string {
+// Formats is the annotation of a verb whose formats are not text and json.
+func Formats(formats ...string) map[string]string {
 	return map[string]string{formatsKey: strings.Join(formats, ",")}
 }
 
@@ -30,16 +30,16 @@ func formatsOf(c *cobra.Command) []string {
 }
 
 // checkOutput refuses a format that the verb does not have.
-func (o *options) checkOutput(c *cobra.Command) error {
-	if formats := formatsOf(c); !slices.Contains(formats, o.output) {
-		return usage(fmt.Errorf("--output: %q is not a format here; use %s", o.output, oneOf(formats)))
+func (o *Options) checkOutput(c *cobra.Command) error {
+	if formats := formatsOf(c); !slices.Contains(formats, o.Output) {
+		return Usage(fmt.Errorf("--output: %q is not a format here; use %s", o.Output, oneOf(formats)))
 	}
 	return nil
 }
 
 // describeOutput gives each verb its own --output, whose help and completion list the formats of
 // the verb. Verbs without such output hide it.
-func (o *options) describeOutput(c *cobra.Command) {
+func (o *Options) describeOutput(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		o.describeOutput(sub)
 	}
@@ -48,7 +48,7 @@ func (o *options) describeOutput(c *cobra.Command) {
 	}
 	formats := formatsOf(c)
 	flags := c.Flags()
-	flags.StringVarP(&o.output, "output", "o", "text", oneOf(formats))
+	flags.StringVarP(&o.Output, "output", "o", "text", oneOf(formats))
 	complete := cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
 	// It fails only for a flag that is missing or has a completion.
 	_ = c.RegisterFlagCompletionFunc("output", complete)
@@ -57,18 +57,18 @@ func (o *options) describeOutput(c *cobra.Command) {
 	}
 }
 
-// print writes a result in the format of --output; text writes it as text.
-func (o *options) print(w io.Writer, result any, text func(io.Writer) error) error {
-	switch o.output {
+// Print writes a result in the format of --output; text writes it as text.
+func (o *Options) Print(w io.Writer, result any, text func(io.Writer) error) error {
+	switch o.Output {
 	case "json":
-		return printJSON(w, result)
+		return PrintJSON(w, result)
 	case "yaml":
 		return printYAML(w, result)
 	}
 	return text(w)
 }
 
-func printJSON(w io.Writer, v any) error {
+func PrintJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
@@ -81,8 +81,8 @@ func printYAML(w io.Writer, v any) error {
 	return errors.Join(e.Encode(v), e.Close())
 }
 
-// painter colours text if w is a terminal and NO_COLOR is not set (https://no-color.org).
-func painter(w io.Writer) func(style, text string) string {
+// Painter colours text if w is a terminal and NO_COLOR is not set (https://no-color.org).
+func Painter(w io.Writer) func(style, text string) string {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return func(_, text string) string { return text }
@@ -91,4 +91,14 @@ func painter(w io.Writer) func(style, text string) string {
 	return func(style, text string) string {
 		return "\x1b[" + codes[style] + "m" + text + "\x1b[0m"
 	}
+}
+
+func oneOf(names []string) string {
+	switch len(names) {
+	case 1:
+		return names[0]
+	case 2:
+		return names[0] + " or " + names[1]
+	}
+	return names[0] + ", " + oneOf(names[1:])
 }
