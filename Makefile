@@ -12,6 +12,7 @@ FUZZTIME ?= 60s
 SOAK_TRIALS ?= 10000
 SOAK_YEARS ?= 1000
 SEED ?= 1
+JOBS ?= 1
 # The version that make differential compares with, and how often.
 OLD ?= 562c094
 TRIALS ?= 1000
@@ -137,11 +138,12 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 
 .PHONY: matrix
-matrix: build ## As root: foreign hosts.toml files, logins and token servers with seven releases of containerd, 500 nodes with Docker; docs/matrix.md
-	cd test/e2e && go run ./cmd/matrix
-	cd test/e2e && BERTH_RELEASES=all BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 60m -v -run '^(TestTokenServers|TestLoginForms|TestCredentialHelper)$$' .
-	test/docker/parts.sh
-	BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -tags e2e -count=1 -timeout 60m -v ./test/docker -run '^TestLeaks$$' -args -nodes 500
+matrix: ## As root: what docs/compatibility.md states, cell by cell; RUN=containerd-2.1.9/ for some, AGAIN=1, JOBS=2
+	go run ./test/matrix -jobs $(JOBS) $(if $(RUN),-run '$(RUN)') $(if $(AGAIN),-again)
+
+.PHONY: compatibility
+compatibility: ## The results in docs/compatibility.md, from test/matrix/record.jsonl
+	go run ./test/matrix -write
 
 .PHONY: bench
 bench: ## Cost of plan and apply; figures are recorded in docs/performance.md

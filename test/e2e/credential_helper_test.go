@@ -16,8 +16,7 @@ import (
 // credential provider.
 func TestCredentialHelper(t *testing.T) {
 	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider")}
-	set, all := everyContainerd(t)
-	onContainerds(t, set, all, p, []scenario{
+	onEachContainerd(t, p, []scenario{
 		{"mirror", func(s *fixture) {
 			const username, password = "puller", "of the helper"
 			r := s.registry(registry.Options{Username: username, Password: password})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/internal/containerdconf"
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/fakes/upstream"
@@ -35,7 +36,8 @@ type daemonFixture struct {
 	daemon   *containerd.Daemon
 	proxy    *upstream.Proxy
 	root     string // berth's --root
-	older    bool   // containerd 1.x
+	release  containerdconf.Release
+	older    bool // containerd 1.x
 }
 
 // scenario is one row of a table.
@@ -47,7 +49,6 @@ type scenario struct {
 // programs are the programs that a table needs besides the parts.
 type programs struct {
 	berth, provider string
-	between         bool // also on containerd 1.7
 }
 
 // onEachContainerd runs the scenarios in order on a daemon of each version, the versions in
@@ -57,21 +58,11 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := variants(set)
-	if p.between {
-		all = append(all, variant{name: set.Between.Version, program: set.Between})
-	}
-	onContainerds(t, set, all, p, scenarios)
-}
-
-// onContainerds is onEachContainerd for some versions.
-func onContainerds(t *testing.T, set parts.Set, all []variant, p programs, scenarios []scenario) {
-	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("containerd needs root: run make e2e as root")
 	}
 	pause := goBuild(t, "./test/sample/pause")
-	for _, v := range all {
+	for _, v := range variants(set) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)
@@ -94,13 +85,13 @@ type variant struct {
 	localPull bool
 }
 
-// variants returns every version. containerd 2 has two implementations of a pull; a setting of the
-// node selects one (on EKS: the local one).
+// variants returns every version. Since 2.1 containerd has two implementations of a pull; a setting
+// of the node selects one (on EKS: the local one).
 func variants(set parts.Set) []variant {
 	var all []variant
 	for _, program := range set.Containerd {
 		all = append(all, variant{name: program.Version, program: program})
-		if program.Version == parts.Containerd2Version {
+		if release, _ := containerdconf.ParseRelease(program.Version); release.AtLeast(2, 1, 0) {
 			all = append(all, variant{name: program.Version + "-local-pull", program: program, localPull: true})
 		}
 	}
@@ -138,9 +129,13 @@ func newDaemonFixture(t *testing.T, set parts.Set, v variant) *daemonFixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, daemon.Close()) })
+	release, ok := containerdconf.ParseRelease(v.program.Version)
+	if !ok {
+		t.Fatalf("release %q", v.program.Version)
+	}
 	return &daemonFixture{
 		parts: set, daemon: daemon, proxy: proxy, root: root,
-		older: strings.HasPrefix(v.program.Version, "1."),
+		release: release, older: !release.AtLeast(2, 0, 0),
 	}
 }
 

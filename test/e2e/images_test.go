@@ -188,7 +188,7 @@ func (p *pod) end(id string) {
 // TestImagesServe pulls from a directory of images of two registries, which berth images serve
 // answers from as the mirror of both.
 func TestImagesServe(t *testing.T) {
-	onEachContainerd(t, programs{berth: berthBinary(t), between: true}, []scenario{{"a-directory", serveDirectory}})
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-directory", serveDirectory}})
 }
 
 func serveDirectory(s *fixture) {
@@ -215,7 +215,7 @@ func serveDirectory(s *fixture) {
 // TestImagesLoad starts a pod from images that berth images load has put into containerd: by tag, by
 // digest and by both, the pause image too. No registry is asked, which the decoys count.
 func TestImagesLoad(t *testing.T) {
-	onEachContainerd(t, programs{berth: berthBinary(t), between: true}, []scenario{{"a-pod", loadPod}})
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-pod", loadPod}})
 }
 
 func loadPod(s *fixture) {

@@ -22,8 +22,7 @@ import (
 // take Basic and from registries with a token server.
 func TestLoginForms(t *testing.T) {
 	p := programs{berth: berthBinary(t), provider: goBuild(t, "./cmd/berth-credential-provider")}
-	set, all := everyContainerd(t)
-	onContainerds(t, set, all, p, loginFormScenarios())
+	onEachContainerd(t, p, loginFormScenarios())
 }
 
 // loginForm is a user name with a password, as some registries have them.
@@ -108,7 +107,7 @@ func loginFormScenarios() []scenario {
 			s.claimed[d], s.claimed[tokens] = true, true
 			s.dockerConfig(d.Addr(), `{"registrytoken": "expired"}`, "--no-probe")
 			s.pullFails(d.Addr() + "/team/app:v1")
-			if s.older {
+			if !s.release.HeaderToTokenServer() {
 				s.authorization(tokens.Requests())
 			} else {
 				s.authorization(tokens.Requests(), "Bearer expired")
@@ -150,7 +149,7 @@ func (s *fixture) tokenForm(form loginForm) {
 	s.claimed[d], s.claimed[tokens] = true, true
 	s.apply(s.formConfig(host, form))
 	answer := s.wantAnswer(host+"/team/app", form)
-	if !s.older {
+	if s.release.HeaderToTokenServer() {
 		s.pull(host+"/team/app:v3", img)
 		return
 	}

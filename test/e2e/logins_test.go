@@ -60,7 +60,7 @@ func loginScenarios() []scenario {
 			s.apply(mirrorOf("docker.io", "http://"+mirror.Addr()) +
 				fmt.Sprintf("registries:\n- {host: docker.io, username: %s, password: %q}\n", robot, password))
 			s.claimed[mirror], s.claimed[tokens], s.claimed[s.decoys[hub]] = true, true, true
-			if s.older {
+			if !s.release.HeaderToTokenServer() {
 				s.pullFails(ref)
 				s.authorization(tokens.Requests()) // anonymous
 			} else {

@@ -9,11 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 
-	"github.com/berth-registry/berth/internal/containerdconf"
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
@@ -49,11 +46,7 @@ func newTokenNode(s *fixture, seen bool) *tokenNode {
 		content: upstream.NewContent(), ca: s.authority("of the registries"),
 	}
 	n.caFile = s.file("ca.pem", string(n.ca.PEM()))
-	release, ok := containerdconf.ParseRelease(s.daemon.Version())
-	if !ok {
-		s.Fatalf("release %q", s.daemon.Version())
-	}
-	n.toServer = release.HeaderToTokenServer()
+	n.toServer = s.release.HeaderToTokenServer()
 	dir := filepath.Dir(s.root)
 	n.env = append(s.proxy.Env(), "SSL_CERT_FILE="+filepath.Join(dir, "roots.pem"), "SSL_CERT_DIR="+filepath.Join(dir, "none"),
 		"HOME="+s.TempDir(), "PATH="+os.Getenv("PATH"), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
@@ -219,27 +212,4 @@ func (n *tokenNode) pulledAs(ref string, passed *containerd.Credential, img samp
 		n.Fatalf("pull %s: layers came from %q", ref, served)
 	}
 	return served[0]
-}
-
-// everyContainerd are the releases of CI, and with BERTH_RELEASES=all those of the matrix.
-func everyContainerd(t *testing.T) (set parts.Set, all []variant) {
-	t.Helper()
-	set, err := parts.Locate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	all = append(variants(set), variant{name: set.Between.Version, program: set.Between})
-	if os.Getenv("BERTH_RELEASES") != "all" {
-		return set, all
-	}
-	programs, err := parts.ProvideMatrix(t.Context(), os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range programs {
-		if !slices.ContainsFunc(all, func(v variant) bool { return v.program.Version == p.Version }) {
-			all = append(all, variant{name: p.Version, program: p})
-		}
-	}
-	return set, all
 }

@@ -22,8 +22,7 @@ func TestTokenServers(t *testing.T) {
 		}
 	}
 	scenarios = append(scenarios, scenario{"changes-while-the-agent-runs", tokenServerChanges})
-	set, all := everyContainerd(t)
-	onContainerds(t, set, all, programs{berth: berthBinary(t)}, scenarios)
+	onEachContainerd(t, programs{berth: berthBinary(t)}, scenarios)
 }
 
 // tokenCase is where the token server of a registry is.

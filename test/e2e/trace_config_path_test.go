@@ -24,7 +24,7 @@ func TestTraceConfigPath(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)
 			b.berth = berth
-			list := traceRow{"list", mirrored, "hub", "mirror"}
+			list := traceRow{"list", mirrored, "hub", "mirror before 2.1"}
 			if v.localPull {
 				list.want = "mirror"
 			}

@@ -89,7 +89,7 @@ func traceRows() []traceRow {
 		{"bearer-with-login", func(s *traced) {
 			guarded(s)
 			s.hosts("docker.io", hostTables(s.url())+fmt.Sprintf("[host.%q.header]\n  Authorization = \"Basic %s\"\n", s.url(), basic(robot, password)))
-		}, "mirror", "hub"},
+		}, "mirror", "hub before 2.1"},
 		{"bearer-without-login", func(s *traced) { guarded(s); s.hosts("docker.io", hostTables(s.url())) }, "hub", "-"},
 		{"bearer-anonymous", func(s *traced) {
 			tokens := s.decoy(upstream.Token("good"))
@@ -147,7 +147,7 @@ func traceRows() []traceRow {
 		{"ipv6-registry", func(s *traced) {
 			s.listen("::1", nil)
 			s.ref = s.mirror.Addr() + "/library/app:v1"
-		}, "mirror", ""},
+		}, "mirror", " before 1.7"},
 	}
 }
 

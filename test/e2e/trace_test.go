@@ -32,7 +32,8 @@ func TestTrace(t *testing.T) {
 }
 
 // traceRow is one node. want is the host that serves on containerd 2.4: "hub", "mirror" or "" for
-// none; older is that of 1.6 where it differs ("-": the same).
+// none; older is that of 1.x where it differs ("-": the same), or, as in "hub before 2.1", that of
+// releases before another one.
 type traceRow struct {
 	name        string
 	set         func(*traced)
@@ -148,7 +149,15 @@ func (s *traced) compare(v traceVerdict, want, older string, patience time.Durat
 // wants compares the host that served with the row.
 func (s *traced) wants(served, want, older string) {
 	s.Helper()
-	if s.older && older != "-" {
+	older, since, found := strings.Cut(older, " before ")
+	if !found {
+		since = "2.0"
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(since, "%d.%d", &major, &minor); err != nil {
+		s.Fatalf("row: before %q: %v", since, err)
+	}
+	if older != "-" && !s.release.AtLeast(major, minor, 0) {
 		want = older
 	}
 	if name := map[string]string{"hub": hub, "mirror": s.mirror.Addr(), "": ""}[want]; served != name {

@@ -34,6 +34,9 @@ for d in etc var run srv opt; do
 done
 "$DAEMON" --config "$CONFIG" config dump >"$DIR/dump" 2>"$DIR/dump.err" || echo $? >"$DIR/dump.failed"
 if [ "$MISSING" = 1 ]; then set --; else set -- --config "$CONFIG"; fi
+while [ "$RESTARTS" = 1 ]; do # the test ends one
+  "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock" --log-level debug || true
+done
 exec "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock" --log-level debug
 `
 
@@ -106,10 +109,14 @@ func (n *node) run(program parts.Containerd, t trial) error {
 	if t.files[t.main] == nil {
 		missing = "1" // a missing --config is an error
 	}
+	restarts := "0"
+	if t.restarts {
+		restarts = "1"
+	}
 	n.cmd = isolate.Command(enter)
 	n.cmd.Env = []string{
 		"PATH=" + program.BinDir + ":/usr/sbin:/usr/bin:/sbin:/bin", "TREE=" + tree, "DIR=" + n.dir, "DAEMON=" + program.Daemon,
-		"CONFIG=" + t.main, "MISSING=" + missing,
+		"CONFIG=" + t.main, "MISSING=" + missing, "RESTARTS=" + restarts,
 		// The upstream is unreachable.
 		"HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1",
 	}

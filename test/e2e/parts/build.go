@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,15 +24,36 @@ type release struct {
 	programs []string
 }
 
-// The releases that are built: for CI, and more for the matrix.
-func ciReleases() []release { return []release{line1(Containerd17Version), newest()} }
-
-func matrixReleases() []release {
-	var all []release
+// builtReleases are the releases that are compiled here, oldest first.
+func builtReleases() []release {
+	all := []release{line1(Containerd17Version)}
 	for _, version := range []string{"2.0.14", "2.1.9", "2.2.9", "2.3.7"} {
 		all = append(all, release{version, module2, version + ".mod", []string{"containerd", "containerd-shim-runc-v2"}})
 	}
-	return all
+	return append(all, newest())
+}
+
+// selected returns the versions that $BERTH_RELEASES names, separated by commas; "all" are all, and
+// none those of CI.
+func selected() ([]string, error) {
+	all := []string{Containerd1Version}
+	for _, r := range builtReleases() {
+		all = append(all, r.version)
+	}
+	switch names := os.Getenv("BERTH_RELEASES"); names {
+	case "":
+		return []string{Containerd1Version, Containerd17Version, Containerd2Version}, nil
+	case "all":
+		return all, nil
+	default:
+		versions := strings.Split(names, ",")
+		for _, v := range versions {
+			if !slices.Contains(all, v) {
+				return nil, fmt.Errorf("BERTH_RELEASES: containerd %q is not one of %s", v, strings.Join(all, ", "))
+			}
+		}
+		return versions, nil
+	}
 }
 
 func line1(version string) release {
@@ -56,9 +78,15 @@ func Provide(ctx context.Context, progress io.Writer) (Set, error) {
 	if _, err := locatePackages(ctx); err != nil {
 		return Set{}, err
 	}
-	for _, r := range ciReleases() {
-		if err := r.build(ctx, progress); err != nil {
-			return Set{}, err
+	versions, err := selected()
+	if err != nil {
+		return Set{}, err
+	}
+	for _, r := range builtReleases() {
+		if r.version == Containerd17Version || slices.Contains(versions, r.version) {
+			if err := r.build(ctx, progress); err != nil {
+				return Set{}, err
+			}
 		}
 	}
 	set, err := Locate(ctx)
@@ -68,30 +96,8 @@ func Provide(ctx context.Context, progress io.Writer) (Set, error) {
 	for _, c := range set.Containerd {
 		fmt.Fprintf(progress, "containerd %s: %s\n", c.Version, c.Daemon)
 	}
-	fmt.Fprintf(progress, "between, containerd %s: %s\n", set.Between.Version, set.Between.Daemon)
 	fmt.Fprintf(progress, "docker-registry: %s\nrunc: %s\n", set.Registry, set.Runc)
 	return set, nil
-}
-
-// ProvideMatrix builds, or finds, one containerd of each line, oldest first. It stops at the first
-// error.
-func ProvideMatrix(ctx context.Context, progress io.Writer) ([]Containerd, error) {
-	set, err := Provide(ctx, progress)
-	if err != nil {
-		return nil, err
-	}
-	all := []Containerd{set.Containerd[0], set.Between}
-	for _, r := range matrixReleases() {
-		if err := r.build(ctx, progress); err != nil {
-			return nil, err
-		}
-		found, err := r.locate()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found)
-	}
-	return append(all, set.Containerd[1:]...), nil
 }
 
 // dir returns the directory of the built release.

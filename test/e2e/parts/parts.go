@@ -42,8 +42,8 @@ type Containerd struct {
 
 // Set holds the real programs that the tests use.
 type Set struct {
-	Containerd []Containerd // the oldest and the newest line
-	Between    Containerd   // 1.7, where it matters
+	Containerd []Containerd // those of $BERTH_RELEASES, or 1.6.20, 1.7.28 and 2.4.2
+	Between    Containerd   // 1.7.28
 	Registry   string       // docker-registry
 	Runc       string
 }
@@ -58,23 +58,38 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s is missing: run %s", e.Part, e.Run)
 }
 
-// Locate returns the parts without building anything. Each missing part adds a [*MissingError] to
-// the joined error.
+// Locate returns the parts without building anything. $BERTH_RELEASES selects other releases of
+// containerd than those of CI: versions, separated by commas, or "all". Each missing part adds a
+// [*MissingError] to the joined error.
 func Locate(ctx context.Context) (Set, error) {
-	set, err := locatePackages(ctx)
-	current, err2 := newest().locate()
-	set.Containerd = append(set.Containerd, current)
-	between, err3 := line1(Containerd17Version).locate()
-	set.Between = between
-	return set, errors.Join(err, err2, err3)
+	set, errPackages := locatePackages(ctx)
+	versions, errSelected := selected()
+	errs := []error{errPackages, errSelected}
+	for _, version := range versions {
+		found, err := locateContainerd(ctx, version)
+		errs = append(errs, err)
+		set.Containerd = append(set.Containerd, found)
+	}
+	var err error
+	set.Between, err = line1(Containerd17Version).locate()
+	return set, errors.Join(append(errs, err)...)
 }
 
-// locatePackages returns the parts that are Debian's.
+func locateContainerd(ctx context.Context, version string) (Containerd, error) {
+	for _, r := range builtReleases() {
+		if r.version == version {
+			return r.locate()
+		}
+	}
+	return locateContainerd1(ctx)
+}
+
+// locatePackages returns the parts that are Debian's, but for containerd, which it only looks for.
 func locatePackages(ctx context.Context) (Set, error) {
-	old, err1 := locateContainerd1(ctx)
+	_, err1 := locateContainerd1(ctx)
 	registry, err2 := lookDebian("docker-registry")
 	runc, err3 := lookDebian("runc")
-	return Set{Containerd: []Containerd{old}, Registry: registry, Runc: runc}, errors.Join(err1, err2, err3)
+	return Set{Registry: registry, Runc: runc}, errors.Join(err1, err2, err3)
 }
 
 func locateContainerd1(ctx context.Context) (Containerd, error) {
@@ -119,7 +134,7 @@ func (r release) locate() (Containerd, error) {
 	if !r.complete(dir) {
 		return Containerd{}, &MissingError{
 			Part: "containerd " + r.version + " in " + dir,
-			Run:  "go run ./cmd/parts in test/e2e",
+			Run:  "BERTH_RELEASES=" + r.version + " go run ./cmd/parts in test/e2e",
 		}
 	}
 	return Containerd{Version: r.version, Daemon: filepath.Join(dir, "containerd"), BinDir: dir}, nil

@@ -68,7 +68,7 @@ func TestLockIsHeldByOne(t *testing.T) {
 
 // The nested modules that are compiled must have the versions that the tests name.
 func TestSourceIsThePinnedVersion(t *testing.T) {
-	for _, r := range append(ciReleases(), matrixReleases()...) {
+	for _, r := range builtReleases() {
 		dir, err := r.source(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -77,5 +77,20 @@ func TestSourceIsThePinnedVersion(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, sums)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestSelected(t *testing.T) {
+	for names, want := range map[string]string{
+		"": "1.6.20 1.7.28 2.4.2", "all": "1.6.20 1.7.28 2.0.14 2.1.9 2.2.9 2.3.7 2.4.2", "2.1.9,1.6.20": "2.1.9 1.6.20",
+	} {
+		t.Setenv("BERTH_RELEASES", names)
+		if got, err := selected(); err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, %v; want %q", names, got, err, want)
+		}
+	}
+	t.Setenv("BERTH_RELEASES", "2.1.9,2.99")
+	if _, err := selected(); err == nil || !strings.Contains(err.Error(), `"2.99"`) {
+		t.Errorf("an unknown release: %v", err)
 	}
 }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// cell is one program in one version with one kind of test.
+type cell struct {
+	name  string   // PROGRAM-VERSION/KIND
+	env   []string // of all its commands
+	build []string // commands in bash that build what it runs; they count as no time
+	run   string   // the command in bash; its exit code is the result
+	needs []string // programs of Debian
+	alone bool     // it runs beside no other cell of which this is true
+}
+
+// version is the version of the program.
+func (c cell) version() string {
+	program, _, _ := strings.Cut(c.name, "/")
+	_, version, _ := strings.Cut(program, "-")
+	return version
+}
+
+func (c cell) logFile() string {
+	return filepath.Join(logDir, strings.ReplaceAll(c.name, "/", "_")+".log")
+}
+
+// The versions, oldest first. test/e2e/parts, test/docker/parts.sh and test/kubelet/parts.sh build
+// them.
+var (
+	containerds = []string{"1.6.20", "1.7.28", "2.0.14", "2.1.9", "2.2.9", "2.3.7", "2.4.2"}
+	engines     = []string{"2.0.0-beta.24"}
+)
+
+// cells returns all cells, in the order in which they run.
+func cells() []cell {
+	var all []cell
+	for _, version := range containerds {
+		all = append(all, containerdCells(version)...)
+	}
+	for _, version := range engines {
+		all = append(all, dockerCells(version)...)
+	}
+	return all
+}
+
+// goTest is the command that runs tests; it prints the name of each.
+const goTest = "go test -count=1 -timeout=60m -v "
+
+// programs are the variables that name the programs that "make build" made.
+func programs() []string {
+	dir, _ := filepath.Abs("bin")
+	return []string{
+		"BERTH_BIN=" + filepath.Join(dir, "berth"), "BERTH_PROVIDER_BIN=" + filepath.Join(dir, "berth-credential-provider"),
+		// No test may reach the metadata service of the machine that it runs on.
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1",
+	}
+}
+
+func containerdCells(version string) []cell {
+	tests := func(pattern string) string { return "cd test/e2e && " + goTest + ". -run '^(" + pattern + ")$'" }
+	pulls := "TestFacts|TestBerth|TestImages.*"
+	if version != "1.6.20" { // it knows no pinned images, which docs/air-gap.md uses
+		pulls += "|TestAirGap"
+	}
+	var all []cell
+	for _, kind := range []struct{ name, run string }{
+		{"pulls", tests(pulls)},
+		{"credentials", tests("TestLoginForms|TestTokenServers|TestCredentialHelper|TestTracePullSecrets")},
+		{"foreign-files", "cd test/e2e && go run ./cmd/foreignforms"},
+		{"agent", tests("TestAgent.*")},
+		{"install", "cd test/e2e && " + goTest + "./nodeconfig"},
+		{"trace", tests("TestTrace|TestTraceConfigPath|TestTraceBlackHole")},
+	} {
+		all = append(all, cell{
+			name: "containerd-" + version + "/" + kind.name, run: kind.run,
+			env:   append(programs(), "BERTH_RELEASES="+version),
+			build: []string{"cd test/e2e && go run ./cmd/parts"},
+			needs: []string{"containerd", "runc", "docker-registry", "ip"},
+		})
+	}
+	return all
+}
+
+func dockerCells(version string) []cell {
+	c := cell{
+		env: programs(), build: []string{"test/e2e/parts.sh", "test/docker/parts.sh"},
+		needs: []string{"/usr/bin/docker", "containerd", "runc", "docker-registry"},
+	}
+	pulls, leaks := c, c
+	pulls.name = "docker-" + version + "/pulls"
+	pulls.run = goTest + "-tags e2e ./test/docker -skip '^TestLeaks$'"
+	leaks.name = "docker-" + version + "/leaks"
+	leaks.run = goTest + "-tags e2e ./test/docker -run '^TestLeaks$' -args -nodes 500"
+	return []cell{pulls, leaks}
+}
+
+// packages are the Debian packages of programs whose name is another one.
+var packages = map[string]string{"/usr/bin/docker": "docker.io", "ip": "iproute2"}
+
+// prerequisites reports what is missing on this machine.
+func prerequisites(due []cell) error {
+	var missing []string
+	for _, c := range due {
+		for _, program := range c.needs {
+			if _, err := exec.LookPath(program); err != nil {
+				name := program
+				if p, ok := packages[program]; ok {
+					name = p
+				}
+				missing = append(missing, name)
+			}
+		}
+	}
+	slices.Sort(missing)
+	if missing = slices.Compact(missing); len(missing) > 0 {
+		return fmt.Errorf("Debian packages are missing; run: apt-get install -y --no-install-recommends %s", strings.Join(missing, " "))
+	}
+	if len(due) > 0 && os.Geteuid() != 0 {
+		return errors.New(`not root; run: sudo env PATH="$PATH" make matrix`)
+	}
+	return nil
+}
