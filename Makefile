@@ -126,7 +126,7 @@ e2e-cluster: ## The chart on a cluster: install, pulls, upgrade, uninstall
 ##@ Long trials and benchmarks
 
 .PHONY: soak
-soak: build ## Long trials; results are recorded in docs/performance.md and docs/scale.md
+soak: build ## Long trials; results are recorded in docs/benchmarks.md and docs/scale.md
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
 	go test -tags e2e -count=1 -v ./cmd/berth-credential-provider -run '^TestStampede' -args -processes 1000
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
@@ -144,7 +144,7 @@ matrix: build ## As root: foreign hosts.toml files, logins and token servers wit
 	BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -tags e2e -count=1 -timeout 60m -v ./test/docker -run '^TestLeaks$$' -args -nodes 500
 
 .PHONY: bench
-bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
+bench: ## Cost of plan and apply; figures are recorded in docs/benchmarks.md
 	go test ./node/reconcile -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
 	go test ./node/reconcile -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
 
