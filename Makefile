@@ -126,7 +126,7 @@ e2e-cluster: ## The chart on a cluster: install, pulls, upgrade, uninstall
 ##@ Long trials and benchmarks
 
 .PHONY: soak
-soak: build ## Long trials; results are recorded in docs/benchmarks.md and docs/scale.md
+soak: build ## Long trials; results are recorded in docs/benchmarks.md
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
 	go test -tags e2e -count=1 -v ./cmd/berth-credential-provider -run '^TestStampede' -args -processes 1000
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
