@@ -127,7 +127,7 @@ e2e-cluster: ## The chart on a cluster: install, pulls, upgrade, uninstall
 ##@ Long trials and benchmarks
 
 .PHONY: soak
-soak: build ## Long trials; results are recorded in docs/performance.md and docs/scale.md
+soak: build ## Long trials; results are recorded in docs/benchmarks.md
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
 	go test -tags e2e -count=1 -v ./cmd/berth-credential-provider -run '^TestStampede' -args -processes 1000
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
@@ -146,7 +146,7 @@ compatibility: ## The results in docs/compatibility.md, from test/matrix/record.
 	go run ./test/matrix -write
 
 .PHONY: bench
-bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
+bench: ## Cost of plan and apply; figures are recorded in docs/benchmarks.md
 	go test ./node/reconcile -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
 	go test ./node/reconcile -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
 

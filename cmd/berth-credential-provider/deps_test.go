@@ -7,7 +7,7 @@ import (
 )
 
 // TestLinksLittle: kubelet runs the program for every image, and each linked package is initialised
-// each time. With network code an answer from a file would take longer: see docs/performance.md.
+// each time. With network code an answer from a file would take longer: see docs/benchmarks.md.
 // docker-credential-berth works in the same way.
 func TestLinksLittle(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".", "../docker-credential-berth").Output()

@@ -3,7 +3,7 @@
 // number of its probes, and how soon it ends when it is stopped in the middle of writing. With -part
 // beside it compares the start and the memory of two versions, and with -part memory, as root, it runs
 // an agent with the memory limit of the chart. It uses only free ports, and leaves no
-// process and no file. It prints tables for docs/performance.md.
+// process and no file. It prints tables for docs/benchmarks.md.
 //
 // Exit status: 0 if all limits hold, 1 if one does not or an error occurred.
 package main

@@ -1,6 +1,6 @@
 // Benchprovider compares berth-credential-provider with the least that a provider in Go can cost
 // and with the programs that are in use today, each against the same fake AWS, and prints a table
-// for docs/performance.md.
+// for docs/benchmarks.md.
 //
 // The contestants take turns in random order, round after round, so that other load on the machine
 // affects all of them alike; medians are compared. Every answer must hold a token that the fake

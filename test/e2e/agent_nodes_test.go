@@ -12,7 +12,7 @@ import (
 )
 
 // soak reports whether the trials of the agent run in full length, against the promised limits, and
-// print the tables of docs/performance.md. Otherwise they are short, and their limits hold on a
+// print the tables of docs/benchmarks.md. Otherwise they are short, and their limits hold on a
 // busy machine.
 func soak() bool { return os.Getenv("BERTH_SOAK") != "" }
 

@@ -1,7 +1,7 @@
 // Command tokensoak tests the token refresher for a thousand simulated years of random failures,
 // runs nodes with three identities for one region for some years, and boots clusters of up to ten
 // thousand nodes within one second against one account's quota. It prints the tables of
-// docs/scale.md, and fails if a rule was broken or a node was ready too late.
+// docs/benchmarks.md, and fails if a rule was broken or a node was ready too late.
 //
 //	go run ./test/tokensoak -seeds 1000 -years 1 -seed 1
 //	go run ./test/tokensoak -seeds 0 -nodes 100,1000,10000 -seed 1

@@ -1,7 +1,7 @@
 // Bench is the long form of the trials of berth images copy, with real registries: whether copies
 // are exact if the process is killed at random moments or the target fails, whether the trials find
 // faults, the speed beside crane and skopeo, and that of files beside directories and skopeo's
-// archives. It prints the tables of docs/performance.md, and
+// archives. It prints the tables of docs/benchmarks.md, and
 // fails if a copy is not exact or berth is slower.
 //
 //	go run ./test/images/bench
