@@ -22,7 +22,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesDiff(o *cli.Options) *cobra.Command {
+func newDiff(o *cli.Options) *cobra.Command {
 	c := copy.Copier{}
 	cmd := &cobra.Command{
 		Use:   "diff A B",

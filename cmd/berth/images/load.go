@@ -26,7 +26,7 @@ type loadOptions struct {
 	pin, follow                    bool
 }
 
-func newImagesLoad(o *cli.Options) *cobra.Command {
+func newLoad(o *cli.Options) *cobra.Command {
 	var opts loadOptions
 	cmd := &cobra.Command{
 		Use:   "load DIR|FILE.tar.zst… [IMAGE…]",

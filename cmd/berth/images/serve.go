@@ -14,7 +14,6 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/bundle"
 	"github.com/berth-registry/berth/images/layout"
@@ -29,7 +28,7 @@ type serveOptions struct {
 	listen, tlsCert, tlsKey, htpasswd string
 }
 
-func newImagesServe(o *cli.Options) *cobra.Command {
+func newServe(o *cli.Options) *cobra.Command {
 	var opts serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve DIR|FILE.tar.zst",
@@ -130,7 +129,7 @@ func changedWith(at reference.Location) string {
 
 // check finds mistakes in the flags.
 func (opts *serveOptions) check() error {
-	if err := agent.CheckListen(opts.listen); err != nil || opts.listen == "" {
+	if err := cli.CheckListen(opts.listen); err != nil || opts.listen == "" {
 		return errors.Join(err, map[bool]error{true: errors.New("--listen: is empty; write host:port")}[opts.listen == ""])
 	}
 	if (opts.tlsCert == "") != (opts.tlsKey == "") {
