@@ -62,7 +62,6 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 			return i.run(cmd, (*install.Installer).Install)
 		},
 	}
-	cmd.SetIn(o.Terminal)
 	i.flags(cmd)
 	cmd.Flags().BoolVar(&i.tokens, "service-account-tokens", false, "make kubelet pass a token of the pod's service account to the provider, for pulls from ECR with the pod's own role (kubelet 1.34 or later, and a right for the nodes: see docs/credentials.md)")
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
@@ -161,12 +160,11 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 	if i.yes {
 		return nil
 	}
-	in := cmd.InOrStdin()
-	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if f, ok := i.Terminal.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return errNoTerminal
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
-	line, err := bufio.NewReader(cli.Interruptible(cmd.Context(), in)).ReadString('\n')
+	line, err := bufio.NewReader(cli.Interruptible(cmd.Context(), i.Terminal)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
