@@ -63,7 +63,11 @@ func doctorInput(o *cli.Options, proc string) (doctor.Input, error) {
 	if err != nil {
 		return doctor.Input{}, err
 	}
-	in := doctor.Input{Host: nodeHost(o, root, proc), ConfigFile: o.Config, ConfigNamed: o.Config != "", Getenv: os.Getenv, Now: time.Now}
+	in := doctor.Input{
+		Host:       nodeHost(o, root, proc),
+		ConfigFile: o.Config, ConfigNamed: o.Config != "",
+		Getenv: os.Getenv, Now: time.Now,
+	}
 	if in.Host.Proc != "" {
 		in.Sys = filepath.Join(filepath.Dir(filepath.Clean(in.Host.Proc)), "sys")
 	}

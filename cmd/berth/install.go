@@ -105,7 +105,9 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		annotations = nil
 	}
 	o := install.Options{
-		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
+		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations,
+		DropMirrors: i.dropMirrors, NoRestart: i.noRestart,
+		Programs:       install.Programs(root, i.provider),
 		ValidateDocker: install.ValidateDocker,
 		Say: func(line string) {
 			if done = append(done, line); i.Output == "text" {

@@ -122,21 +122,6 @@ func (r Reached) Line(since time.Duration) string {
 	return b.String()
 }
 
-// Size formats a number of bytes.
-func Size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f := float64(max(n, 0))
-	i := 0
-	for f >= 1000 && i < len(units)-1 {
-		f /= 1024
-		i++
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
-}
-
 // Watch calls show with the current line every interval until ctx ends.
 func (p *Progress) Watch(ctx context.Context, interval time.Duration, show func(line string)) {
 	begin, copying := time.Now(), false
