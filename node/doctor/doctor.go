@@ -74,7 +74,7 @@ func Examine(ctx context.Context, p Input) []Finding {
 	e.permissions()
 	e.configJSON(ctx)
 	e.kubelet(ctx)
-	e.rules()
+	e.providerRules()
 	e.tokens()
 	e.helpers(ctx)
 	e.metadata(ctx)

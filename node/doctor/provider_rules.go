@@ -10,9 +10,9 @@ import (
 // someECR stands for ECR images for whose registry there is no directory.
 const someECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 
-// rules reports if the credential provider withholds credentials because containerd finds other
+// providerRules reports if the credential provider withholds credentials because containerd finds other
 // files than its rules were made for. It makes the provider's own comparison.
-func (e *examination) rules() {
+func (e *examination) providerRules() {
 	const name = "rules"
 	file, err := e.Host.Root.Resolve(credprovider.RulesFile)
 	if err != nil {
