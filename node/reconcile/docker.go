@@ -69,7 +69,7 @@ func (n *Node) dockerInputs(ctx context.Context, cfg *config.Config) (in dockerI
 	in.shared = cfg.Docker.CertsDir == cfg.Containerd.CertsDir
 	tree := n.dockerTree(cfg)
 	if !in.shared {
-		snapshot, err := tree.Read(hostsconf.Desired{})
+		snapshot, err := tree.Read(hostsconf.DesiredFiles{})
 		if err != nil && cfg.Docker.Mode != config.DockerOn {
 			// It must not keep the files for containerd from being written.
 			in.notice = fmt.Sprintf("nothing is written for Docker: %v", err)

@@ -97,6 +97,6 @@ func (n *Node) foreignCertificates(tree *hostsconf.Tree) (hostsconf.Foreign, err
 	if err != nil || !hostsconf.HasCertificates(certsDir) {
 		return hostsconf.Foreign{}, err
 	}
-	snapshot, err := tree.Read(hostsconf.Desired{})
+	snapshot, err := tree.Read(hostsconf.DesiredFiles{})
 	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
 }
