@@ -1,7 +1,7 @@
 // Package copy copies images between registries, OCI layouts and bundles.
 //
 // It promises that a copy has the same digests, that existing content is not sent again, and that a
-// tag is set last, so that a run after a kill completes it. Start reading at [Copier.Copy]: plan.go
+// tag is set last, so that a run after a kill completes it. Start reading at [Copier.Copy]: resolve.go
 // finds the content of each image, push.go sends it, and bundle.go writes it into one file.
 package copy
 
