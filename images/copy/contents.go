@@ -36,7 +36,7 @@ func (c *Copier) Contents(ctx context.Context, name string, images []reference.R
 		images, problems = r.from.References()
 	}
 	r.addTasks(images)
-	r.planAll(ctx)
+	r.resolveAll(ctx)
 	all := &Contents{Name: name, images: map[reference.Reference]v1.Hash{}, sizes: map[v1.Hash]int64{}, repositories: map[v1.Hash][]string{}}
 	for _, t := range r.tasks {
 		if t.err != nil {

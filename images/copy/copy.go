@@ -103,7 +103,7 @@ func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, t
 		images, problems = r.from.References()
 	}
 	r.addTasks(images)
-	r.planAll(ctx)
+	r.resolveAll(ctx)
 	if to.Bundle() != "" {
 		problems = append(problems, r.fill(ctx))
 	} else {

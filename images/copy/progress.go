@@ -46,7 +46,7 @@ func (p *Progress) begin(images int) {
 	}
 }
 
-func (p *Progress) planned() {
+func (p *Progress) resolvedOne() {
 	if p != nil {
 		p.resolved.Add(1)
 	}
