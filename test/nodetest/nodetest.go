@@ -84,7 +84,7 @@ func ServedLogin(t *testing.T, root, image string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := rules.Plan(image)
+	plan, err := rules.Decide(image)
 	switch {
 	case err != nil:
 		return "", err
