@@ -123,7 +123,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	case !errors.Is(err, systemd.ErrNotRunning):
 		return err
 	}
-	in, err := install.New(i.host(root), o)
+	in, err := install.New(i.machine(root), o)
 	if err != nil {
 		return err
 	}
@@ -177,16 +177,16 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 	return errors.New("the answer was no")
 }
 
-// host is the node below the root. In a container that has the whole node there, its /proc is found
+// machine is the node below the root. In a container that has the whole node there, its /proc is found
 // without --proc.
-func (i *installOptions) host(root *nodefs.Root) node.Host {
+func (i *installOptions) machine(root *nodefs.Root) node.Machine {
 	proc := i.proc
 	if dir, err := filepath.Abs(i.Root); proc == "" && err == nil && dir != "/" {
 		if below := filepath.Join(dir, "proc"); isProc(below) {
 			proc = below
 		}
 	}
-	return nodeHost(i.Options, root, proc)
+	return machine(i.Options, root, proc)
 }
 
 func isProc(dir string) bool {
@@ -205,5 +205,5 @@ func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stde
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.Config, root.Path(reconcile.ConfigFile)))
 		return "", nil, config.Default().RoleAnnotations(), false
 	}
-	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), cfg.RoleAnnotations(), true
+	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.machine(root))), cfg.RoleAnnotations(), true
 }

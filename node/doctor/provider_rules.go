@@ -14,7 +14,7 @@ const someECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 // files than its rules were made for. It makes the provider's own comparison.
 func (e *examination) providerRules() {
 	const name = "rules"
-	file, err := e.Host.Root.Resolve(credprovider.RulesFile)
+	file, err := e.Machine.Root.Resolve(credprovider.RulesFile)
 	if err != nil {
 		e.add(name, Fail, err.Error(), "")
 		return
@@ -24,7 +24,7 @@ func (e *examination) providerRules() {
 		e.add(name, Fail, "the credential provider gives nothing: "+err.Error(), "berth apply")
 		return
 	}
-	p := credprovider.Provider{Rules: rules, Resolve: e.Host.Root.Resolve}
+	p := credprovider.Provider{Rules: rules, Resolve: e.Machine.Root.Resolve}
 	registries := []string{someECR}
 	for _, d := range rules.Directories {
 		if d.Upstream != "*" {

@@ -205,7 +205,7 @@ func (in *Installer) revertKubelet(ctx context.Context, before journal, w kubele
 
 // revertFile puts one file back as it was before this run.
 func (in *Installer) revertFile(ctx context.Context, f *wanted) error {
-	now, err := in.host.Root.ReadFile(f.path)
+	now, err := in.machine.Root.ReadFile(f.path)
 	if err == nil && edit.Hash(now) == edit.Hash(f.before) {
 		return nil // it was not written
 	}

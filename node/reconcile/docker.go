@@ -37,7 +37,7 @@ func (n *Node) DockerEngine(ctx context.Context) (engine node.Docker, found bool
 	if !c.at.IsZero() && time.Since(c.at) < dockerEvery && changed.Equal(c.changed) {
 		return c.engine, c.found, nil
 	}
-	engine, found, err = node.DiscoverDocker(ctx, n.Host)
+	engine, found, err = node.DiscoverDocker(ctx, n.Machine)
 	if err != nil {
 		return engine, found, err
 	}
