@@ -90,20 +90,15 @@ type Copied struct {
 }
 
 // Copy copies images from the registries in their names, or from a layout, to a location; from a
-// layout without images all that it has. A bundle gets its name only if all images are in it. The result has the order of images; an image that fails
-// does not stop the others. The error is about all of them, about entries of a layout without a
-// name, or the cause of the end of ctx.
+// layout without images all that it has. A bundle gets its name only if all images are in it. The
+// result has the order of images; an image that fails does not stop the others. The error is about
+// all of them, about entries of a layout without a name, or the cause of the end of ctx.
 func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, to reference.Location) ([]Copied, error) {
 	r, err := c.begin(from, to)
 	if err != nil {
 		return nil, err
 	}
-	var problems []error
-	if len(images) == 0 && r.from != nil {
-		images, problems = r.from.References()
-	}
-	r.addTasks(images)
-	r.resolveAll(ctx)
+	problems := r.resolveImages(ctx, images)
 	if to.Bundle() != "" {
 		problems = append(problems, r.fill(ctx))
 	} else {

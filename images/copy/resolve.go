@@ -99,8 +99,14 @@ func (r *run) addTasks(images []reference.Reference) {
 	r.copier.Progress.begin(len(r.tasks))
 }
 
-// resolveAll finds the content of each image, and how much of it is at the target.
-func (r *run) resolveAll(ctx context.Context) {
+// resolveImages makes tasks of images, or of all that the layout has if there are none, and finds the
+// content of each, and how much of it is at the target. The problems are entries without a name; a
+// task has its own error.
+func (r *run) resolveImages(ctx context.Context, images []reference.Reference) (problems []error) {
+	if len(images) == 0 && r.from != nil {
+		images, problems = r.from.References()
+	}
+	r.addTasks(images)
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
 	for _, t := range r.tasks {
@@ -125,6 +131,7 @@ func (r *run) resolveAll(ctx context.Context) {
 			t.err = fmt.Errorf("%s would be overwritten, it is also the name of %s; copy one of them to another path", t.result.Target, first.result.Image)
 		}
 	}
+	return problems
 }
 
 func (r *run) resolve(ctx context.Context, t *task) error {
