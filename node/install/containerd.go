@@ -252,13 +252,9 @@ func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r
 			return err == nil && now.PID != 0 && !before.same(in.identity(ctx, "", now.PID))
 		})
 	}
-	if err := in.step("restart " + r.Unit); err != nil {
+	if err := in.restart(ctx, r.Unit); err != nil {
 		return err
 	}
-	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
-		return err
-	}
-	in.say("restarted %s", r.Unit)
 	return in.awaitRuntime(ctx, c, configPath, nil)
 }
 

@@ -231,13 +231,9 @@ func (in *Installer) putBackDocker(ctx context.Context) error {
 
 // restartDocker restarts Docker and waits until its API says that it has this image store.
 func (in *Installer) restartDocker(ctx context.Context, r *Restart, want node.DockerStore) error {
-	if err := in.step("restart " + r.Unit); err != nil {
+	if err := in.restart(ctx, r.Unit); err != nil {
 		return err
 	}
-	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
-		return err
-	}
-	in.say("restarted %s", r.Unit)
 	end := time.Now().Add(in.o.ReadyTimeout)
 	for {
 		d, found, err := node.DiscoverDocker(ctx, in.machine)

@@ -350,3 +350,15 @@ func (in *Installer) step(what string) error {
 	}
 	return in.o.Step(what)
 }
+
+// restart restarts a service, without waiting until it is ready.
+func (in *Installer) restart(ctx context.Context, unit string) error {
+	if err := in.step("restart " + unit); err != nil {
+		return err
+	}
+	if err := in.o.Services.Restart(ctx, unit); err != nil {
+		return err
+	}
+	in.say("restarted %s", unit)
+	return nil
+}

@@ -133,13 +133,9 @@ func (in *Installer) undoAll(ctx context.Context, scope string) error {
 
 // applyAndRestartKubelet restarts kubelet and waits until it stays up.
 func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) error {
-	if err := in.step("restart " + r.Unit); err != nil {
+	if err := in.restart(ctx, r.Unit); err != nil {
 		return err
 	}
-	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
-		return err
-	}
-	in.say("restarted %s", r.Unit)
 	limited, cancel := context.WithTimeout(ctx, in.o.ReadyTimeout)
 	defer cancel()
 	invocation, since := "", time.Time{}
