@@ -103,7 +103,7 @@ func (n *node) start() {
 	if err != nil {
 		n.Fatal(err)
 	}
-	nodetest.SetRelease(&m.Host, n.release)
+	nodetest.SetRelease(&m.Machine, n.release)
 	n.listens("")
 	n.o.Log = slog.New(slog.NewJSONHandler(n.log, nil))
 	n.agent = New(m, n.o)
@@ -210,7 +210,7 @@ func (n *node) apply(t *testing.T, text string) error {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	nodetest.SetRelease(&m.Host, n.release)
+	nodetest.SetRelease(&m.Machine, n.release)
 	cfg, _, err := config.Parse("config.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)

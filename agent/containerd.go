@@ -21,8 +21,8 @@ const containerdEvery = time.Minute
 // containerdMonitor knows whether the node's containerd reads the files that the agent writes. It
 // changes nothing there.
 type containerdMonitor struct {
-	host nodepkg.Host
-	wake chan struct{} // capacity 1
+	machine nodepkg.Machine
+	wake    chan struct{} // capacity 1
 
 	mu        sync.Mutex
 	dir       string // certs.d that the agent writes; "" before the first config
@@ -35,10 +35,10 @@ type containerdMonitor struct {
 // newContainerdMonitor inspects the node below the root of n. Processes and version are only known
 // if that root is "/".
 func newContainerdMonitor(n *reconcile.Node) *containerdMonitor {
-	m := &containerdMonitor{host: nodepkg.Host{Root: n.Root}, wake: make(chan struct{}, 1), versions: map[string]string{}}
+	m := &containerdMonitor{machine: nodepkg.Machine{Root: n.Root}, wake: make(chan struct{}, 1), versions: map[string]string{}}
 	if n.Root.Path("/") == "/" {
-		m.host = nodepkg.This(n.Root)
-		m.host.Version = m.cachedVersion
+		m.machine = nodepkg.This(n.Root)
+		m.machine.Version = m.cachedVersion
 	}
 	return m
 }
@@ -80,7 +80,7 @@ func (m *containerdMonitor) stamp() string {
 	var b strings.Builder
 	b.WriteString(m.dir)
 	for _, file := range m.files {
-		if info, err := m.host.Root.Lstat(file); err == nil {
+		if info, err := m.machine.Root.Lstat(file); err == nil {
 			fmt.Fprintf(&b, "\n%s %d %s", file, info.Size(), info.ModTime())
 		}
 	}
@@ -93,7 +93,7 @@ func (m *containerdMonitor) configFiles() []string {
 	defer m.mu.Unlock()
 	var files []string
 	for _, file := range m.files {
-		files = append(files, m.host.Root.Path(file))
+		files = append(files, m.machine.Root.Path(file))
 	}
 	return files
 }
@@ -131,13 +131,13 @@ func (m *containerdMonitor) refresh(ctx context.Context) bool {
 	if dir == "" {
 		return false
 	}
-	c, err := nodepkg.Discover(ctx, m.host)
+	c, err := nodepkg.Discover(ctx, m.machine)
 	now := status.Containerd{ConfigPath: c.ConfigPath, Reads: status.ReadsUnknown}
 	if err != nil {
 		now.Why = err.Error()
 	} else {
 		var r nodepkg.Reading
-		r, now.Why, now.Remedy = c.ReadsFrom(m.host, dir)
+		r, now.Why, now.Remedy = c.ReadsFrom(m.machine, dir)
 		now.Reads = status.Reads(r)
 		now.CRIDisabled = c.NoCRI()
 	}

@@ -15,21 +15,6 @@ import (
 // listenRetry is the pause before the next attempt if the address is in use.
 const listenRetry = 5 * time.Second
 
-// CheckListen reports what is wrong with an address for [Options].Listen.
-func CheckListen(address string) error {
-	if address == "" {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
-	if err != nil {
-		return fmt.Errorf("--listen: %q is not host:port: %w", address, err)
-	}
-	return nil
-}
-
 // serve serves the status page until ctx is done. If the address is in use, it tries again: a
 // node is kept as the config says without a status page too.
 func (a *Agent) serve(ctx context.Context) error {

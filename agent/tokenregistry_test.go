@@ -69,7 +69,7 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer another.Close()
-			nodetest.SetRelease(&another.Host, c.release)
+			nodetest.SetRelease(&another.Machine, c.release)
 			cfg, _, err := config.Parse("config.yaml", []byte(text))
 			if err != nil {
 				t.Fatal(err)

@@ -9,18 +9,18 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// decide is [Rules.Plan] with a check that the rules still describe the node. If they do not, that
+// decide is [Rules.Decide] with a check that the rules still describe the node. If they do not, that
 // is the error, even if the rules withhold the credential for another reason.
-func (p *Provider) decide(image string) (Plan, error) {
-	plan, err := p.Rules.Plan(image)
+func (p *Provider) decide(image string) (Decision, error) {
+	decision, err := p.Rules.Decide(image)
 	withheld, ok := errors.AsType[*WithheldError](err)
-	if plan.owner == "" || ok && withheld.unreadable() {
-		return plan, err // no host has a credential, or apply cannot read the file either
+	if decision.owner == "" || ok && withheld.unreadable() {
+		return decision, err // no host has a credential, or apply cannot read the file either
 	}
-	if changed := p.checkUnchanged(plan); changed != nil {
-		return plan, changed
+	if changed := p.checkUnchanged(decision); changed != nil {
+		return decision, changed
 	}
-	return plan, err
+	return decision, err
 }
 
 // Check returns the error that [Provider.Credential] would return for an image before it looks for
@@ -30,8 +30,8 @@ func (p *Provider) Check(image string) error {
 	return err
 }
 
-// Plan is the decision which credential an image gets, before a token is fetched.
-type Plan struct {
+// Decision says which credential an image gets, before a token is fetched.
+type Decision struct {
 	Image Image
 	// Hosts are the hosts that containerd asks for it, in order.
 	Hosts []Host
@@ -47,16 +47,16 @@ type Plan struct {
 	owner string
 }
 
-// Plan decides which credential an image gets, by the rules alone: it reads no file and opens no
+// Decide decides which credential an image gets, by the rules alone: it reads no file and opens no
 // connection. The error is [ErrNotServed], a *[WithheldError], or about the name.
-func (r Rules) Plan(image string) (Plan, error) {
+func (r Rules) Decide(image string) (Decision, error) {
 	img, err := ParseImage(image)
 	if err != nil {
-		return Plan{}, err
+		return Decision{}, err
 	}
-	p := Plan{Image: img}
-	p.Directory, p.Hosts = r.hosts(img)
-	return p, r.lookup().choose(&p)
+	d := Decision{Image: img}
+	d.Directory, d.Hosts = r.hosts(img)
+	return d, r.lookup().choose(&d)
 }
 
 // hosts lists the hosts that containerd asks for an image.
@@ -128,12 +128,12 @@ func (l lookup) of(h Host, repository string) credentialFor {
 	return credentialFor{}
 }
 
-// choose sets the credential of p to the one that every host of p may have.
-func (l lookup) choose(p *Plan) error {
+// choose sets the credential of d to the one that every host of d may have.
+func (l lookup) choose(d *Decision) error {
 	var all []credentialFor
 	owner, missed := -1, false // missed: some host has a credential and no header with it
-	for i, h := range p.Hosts {
-		o := l.of(h, p.Image.Repository)
+	for i, h := range d.Hosts {
+		o := l.of(h, d.Image.Repository)
 		all = append(all, o)
 		if o.empty() || o.login != nil && !o.login.IsPassword() {
 			continue
@@ -146,22 +146,22 @@ func (l lookup) choose(p *Plan) error {
 	if owner < 0 {
 		return ErrNotServed
 	}
-	p.owner = p.Hosts[owner].Host
-	for i, h := range p.Hosts {
+	d.owner = d.Hosts[owner].Host
+	for i, h := range d.Hosts {
 		if !h.Insecure && all[owner].same(all[i]) {
 			continue
 		}
 		if !missed {
-			p.owner = "" // the headers in hosts.toml suffice
+			d.owner = "" // the headers in hosts.toml suffice
 			return ErrNotServed
 		}
 		return &WithheldError{
-			Image: p.Image.Name, Registry: p.Image.Registry, Directory: p.Directory,
-			Owner: p.owner, Other: h.Host, Insecure: h.Insecure,
+			Image: d.Image.Name, Registry: d.Image.Registry, Directory: d.Directory,
+			Owner: d.owner, Other: h.Host, Insecure: h.Insecure,
 		}
 	}
-	p.Login, p.ECR = all[owner].login, all[owner].ecr
-	p.perImage = p.Login != nil && p.Login.Path != "" || l.divided(p.Hosts)
+	d.Login, d.ECR = all[owner].login, all[owner].ecr
+	d.perImage = d.Login != nil && d.Login.Path != "" || l.divided(d.Hosts)
 	return nil
 }
 
@@ -176,14 +176,14 @@ func (l lookup) divided(hosts []Host) bool {
 	return false
 }
 
-// given reports whether the plan holds a credential.
-func (p Plan) given() bool { return p.Login != nil || p.ECR != nil }
+// given reports whether the decision holds a credential.
+func (d Decision) given() bool { return d.Login != nil || d.ECR != nil }
 
 // asksRegistry reports whether the registry of the image is one of the hosts that may have the
 // credential.
-func (p Plan) asksRegistry() bool {
-	return slices.ContainsFunc(p.Hosts, func(h Host) bool {
-		return h.Path == "" && !h.Insecure && SameHost(h.Host, p.Image.Registry, "https")
+func (d Decision) asksRegistry() bool {
+	return slices.ContainsFunc(d.Hosts, func(h Host) bool {
+		return h.Path == "" && !h.Insecure && SameHost(h.Host, d.Image.Registry, "https")
 	})
 }
 
@@ -192,7 +192,7 @@ func (p Plan) asksRegistry() bool {
 type WithheldError struct {
 	Image    string // without its tag
 	Registry string // of the image
-	// Directory is the upstream of the directory that wins, as in [Plan].
+	// Directory is the upstream of the directory that wins, as in [Decision].
 	Directory string
 	Owner     string // the host that the credential is for
 	Other     string // the host that must not have it; may be Owner, when Insecure

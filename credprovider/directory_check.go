@@ -35,22 +35,22 @@ type foundDirectory struct {
 // that the rules were made for. Nothing is parsed: the rules name contents by their digest. Without
 // a hosts.toml containerd asks the registry itself; that is allowed if the registry may have the
 // credential. The error is a *[WithheldError].
-func (p *Provider) checkUnchanged(plan Plan) error {
+func (p *Provider) checkUnchanged(decision Decision) error {
 	r := p.Rules
 	if r.CertsDir == "" && !r.Missing {
 		return nil
 	}
-	registry := plan.Image.Registry
+	registry := decision.Image.Registry
 	known := r.directory(registry).Files
 	for _, s := range p.searched() {
 		f := p.find(s.roots, registry)
 		same := slices.Contains(known, f.digest)
 		if f.digest == "" { // known may have it: the rules are then true without a file, too
-			same = f.err == nil && (same || len(known) == 0 || plan.given() && plan.asksRegistry())
+			same = f.err == nil && (same || len(known) == 0 || decision.given() && decision.asksRegistry())
 		}
 		if !same {
 			return &WithheldError{
-				Image: plan.Image.Name, Registry: registry, Directory: plan.Directory, Owner: plan.owner,
+				Image: decision.Image.Name, Registry: registry, Directory: decision.Directory, Owner: decision.owner,
 				Changed: r.difference(registry, s, f),
 			}
 		}

@@ -45,7 +45,7 @@ type Credential struct {
 var ErrNotServed = errors.New("no credential is configured for this image")
 
 // Credential returns the credential for an image that is pulled for a pod. Errors are those of
-// [Rules.Plan], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], a *[NoHelperLoginError], and a
+// [Rules.Decide], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], a *[NoHelperLoginError], and a
 // *[WithheldError] when the rules were not made for the hosts.toml that containerd finds.
 func (p *Provider) Credential(ctx context.Context, image string, pod Pod) (Credential, error) {
 	return p.credential(image, func(r ecr.Registry) (Token, bool, error) { return p.token(ctx, r, pod) })
@@ -54,24 +54,24 @@ func (p *Provider) Credential(ctx context.Context, image string, pod Pod) (Crede
 // credential is Credential with the function that gets an ECR token, and says whether it is a pod's
 // own.
 func (p *Provider) credential(image string, get func(ecr.Registry) (Token, bool, error)) (Credential, error) {
-	plan, err := p.decide(image)
+	decision, err := p.decide(image)
 	if err != nil {
 		return Credential{}, err
 	}
-	c := Credential{Key: plan.Image.Registry, PerImage: plan.perImage}
+	c := Credential{Key: decision.Image.Registry, PerImage: decision.perImage}
 	if c.PerImage {
-		c.Key = plan.Image.Name
+		c.Key = decision.Image.Name
 	}
-	if plan.Login != nil {
-		return c, c.fill(*plan.Login, p.HelperErrors)
+	if decision.Login != nil {
+		return c, c.fill(*decision.Login, p.HelperErrors)
 	}
-	t, ofPod, err := get(*plan.ECR)
+	t, ofPod, err := get(*decision.ECR)
 	if err != nil {
 		return Credential{}, err
 	}
 	c.ofPod = ofPod
 	c.Username, c.Password, c.Expires = t.Username, t.Password, t.Expires
-	c.Rule = ecrRule(*plan.ECR) + ", " + t.Source
+	c.Rule = ecrRule(*decision.ECR) + ", " + t.Source
 	return c, nil
 }
 

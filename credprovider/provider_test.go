@@ -47,9 +47,9 @@ func hosts(names ...string) []Host {
 	return all
 }
 
-// TestPlan is the rule against leaks: a credential is given only if every host that containerd
+// TestDecide is the rule against leaks: a credential is given only if every host that containerd
 // would ask may have it.
-func TestPlan(t *testing.T) {
+func TestDecide(t *testing.T) {
 	star := Directory{Upstream: "*", Hosts: hosts("catch.corp"), AndUpstream: true}
 	insecure := func(h string) Host { return Host{Host: h, Insecure: true} }
 	header := func(h string) Host { return Host{Host: h, Header: true} }
@@ -109,7 +109,7 @@ func TestPlan(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := shared()
 			r.Directories = c.dirs
-			p, err := r.Plan(c.image)
+			p, err := r.Decide(c.image)
 			var withheld *WithheldError
 			got := ""
 			switch {
@@ -165,7 +165,7 @@ func TestWithheldSaysWhatHelps(t *testing.T) {
 		{"docker.io/library/x", Directory{Upstream: "docker.io", Hosts: hosts("docker.io", "(unreadable)")}, "remove the hosts.toml of docker.io"},
 	} {
 		rules.Directories = []Directory{c.dir}
-		_, err := rules.Plan(c.image)
+		_, err := rules.Decide(c.image)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "name ") != strings.HasPrefix(c.want, "name ") {
 			t.Errorf("%s through %+v: %v, want %q", c.image, c.dir, err, c.want)
 		}
@@ -173,7 +173,7 @@ func TestWithheldSaysWhatHelps(t *testing.T) {
 }
 
 // leaks returns the hosts that get a secret that they must not have. It is a second implementation,
-// of containerd's behaviour, and shares no code with Plan.
+// of containerd's behaviour, and shares no code with Decide.
 func leaks(r Rules, image string, choose func(Rules, string) (secret string)) []string {
 	secret := choose(r, image)
 	if secret == "" {
@@ -215,7 +215,7 @@ func TestNothingLeaks(t *testing.T) {
 		"catch.corp", "quay.io", "evil-" + usEast, usEast + ".evil.com", "x.m1.corp", "m1.corp.evil.com",
 	}
 	careful := func(r Rules, image string) string {
-		p, err := r.Plan(image)
+		p, err := r.Decide(image)
 		switch {
 		case err != nil:
 			return ""

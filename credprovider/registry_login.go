@@ -12,7 +12,7 @@ const anyRepository = "berth/any"
 // whatever the path. The errors are those of [Provider.Check]; a *[WithheldError] names the registry
 // as the image. An ECR token is [ErrNotServed].
 func (p *Provider) RegistryLogin(registry string) (Login, error) {
-	plan, err := p.decide(registry + "/" + anyRepository)
+	decision, err := p.decide(registry + "/" + anyRepository)
 	if withheld, ok := errors.AsType[*WithheldError](err); ok {
 		named := *withheld
 		named.Image = registry
@@ -21,11 +21,11 @@ func (p *Provider) RegistryLogin(registry string) (Login, error) {
 	switch {
 	case err != nil:
 		return Login{}, err
-	case plan.Login == nil:
+	case decision.Login == nil:
 		return Login{}, ErrNotServed
-	case plan.perImage:
+	case decision.perImage:
 		return Login{}, fmt.Errorf("login of %s is not for every image of %s: some paths have their own login; "+
-			"the credential provider passes these logins", plan.Login.Name(), registry)
+			"the credential provider passes these logins", decision.Login.Name(), registry)
 	}
-	return *plan.Login, nil
+	return *decision.Login, nil
 }

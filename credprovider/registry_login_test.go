@@ -9,7 +9,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// The login of a registry is the one that Plan gives for each of its images. The control is the
+// The login of a registry is the one that Decide gives for each of its images. The control is the
 // login that is configured for the host, without a look at the directories.
 func TestRegistryLogin(t *testing.T) {
 	pool := []string{"a.corp", "b.corp", "c.corp:5000", "d.corp"}
@@ -47,12 +47,12 @@ func TestRegistryLogin(t *testing.T) {
 		configured, found := NewLogins(r.Registries, r.DockerConfig).For(registry, "https", "")
 		wrong := false
 		for _, path := range paths {
-			plan, planErr := r.Plan(registry + "/" + path)
-			same := planErr == nil && plan.Login != nil && plan.Login.Password == whole.Password
+			decision, planErr := r.Decide(registry + "/" + path)
+			same := planErr == nil && decision.Login != nil && decision.Login.Password == whole.Password
 			if err == nil && !same {
 				t.Fatalf("seed %d, round %d: %s has the login %v for every image, and for %s %v\n%+v", seed, i, registry, whole, path, planErr, r)
 			}
-			wrong = wrong || found && (planErr != nil || plan.Login == nil || plan.Login.Password != configured.Password)
+			wrong = wrong || found && (planErr != nil || decision.Login == nil || decision.Login.Password != configured.Password)
 		}
 		if err == nil {
 			given++

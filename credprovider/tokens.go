@@ -68,18 +68,18 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 	if err := t.known(r); err != nil {
 		return Token{}, err
 	}
-	v := t.look(r, false)
-	if at := v.serving; at >= 0 {
-		if !v.due {
-			return v.token(at), nil
+	s := t.look(r, false)
+	if at := s.serving; at >= 0 {
+		if !s.due {
+			return s.token(at), nil
 		}
-		return t.fetchBetter(ctx, r, v)
+		return t.fetchBetter(ctx, r, s)
 	}
-	return t.wait(ctx, r, func(v view) (Token, error, bool) {
-		if v.serving >= 0 {
-			return v.token(v.serving), nil, true
+	return t.wait(ctx, r, func(s tokenSnapshot) (Token, error, bool) {
+		if s.serving >= 0 {
+			return s.token(s.serving), nil, true
 		}
-		return Token{}, v.failure, v.failure != nil
+		return Token{}, s.failure, s.failure != nil
 	}, ecr.Request{Registry: r})
 }
 
@@ -102,11 +102,11 @@ func (t *Tokens) Cached(r ecr.Registry) (Token, bool) {
 	if t.known(r) != nil {
 		return Token{}, false
 	}
-	v := t.view(r)
-	if v.serving < 0 {
+	s := t.snapshot(r)
+	if s.serving < 0 {
 		return Token{}, false
 	}
-	return v.token(v.serving), true
+	return s.token(s.serving), true
 }
 
 // Renew gets a new token for r, even if the stored one is usable, and stores it. It tries even if a
@@ -117,10 +117,10 @@ func (t *Tokens) Renew(ctx context.Context, r ecr.Registry) (Token, error) {
 		return Token{}, err
 	}
 	begin := t.now()
-	return t.wait(ctx, r, func(v view) (Token, error, bool) {
+	return t.wait(ctx, r, func(s tokenSnapshot) (Token, error, bool) {
 		// Another process was faster.
-		if at := v.serving; at >= 0 && v.files[at].Token.Issued.After(begin) {
-			return v.token(at), nil, true
+		if at := s.serving; at >= 0 && s.files[at].Token.Issued.After(begin) {
+			return s.token(at), nil, true
 		}
 		return Token{}, nil, false
 	}, ecr.Request{Registry: r, Serving: map[string]bool{}})
@@ -128,7 +128,7 @@ func (t *Tokens) Renew(ctx context.Context, r ecr.Registry) (Token, error) {
 
 // wait takes the lock and fetches, unless settled finds an answer in the files, now or while it
 // waits.
-func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (Token, error, bool), req ecr.Request) (Token, error) {
+func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(tokenSnapshot) (Token, error, bool), req ecr.Request) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := ensureDir(t.Dir); err != nil {
@@ -141,17 +141,17 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 		if err != nil {
 			return t.withoutFiles(ctx, req, err)
 		}
-		v := t.view(r)
-		if token, err, ok := settled(v); ok {
+		s := t.snapshot(r)
+		if token, err, ok := settled(s); ok {
 			locks.Close()
 			return token, err
 		}
-		if locks != nil && slices.Equal(v.identities(), identities) {
+		if locks != nil && slices.Equal(s.identities(), identities) {
 			defer locks.Close()
 			if t.HandOver != nil {
 				return Token{}, t.HandOver(locks)
 			}
-			return t.fetch(ctx, v, req)
+			return t.fetch(ctx, s, req)
 		}
 		locks.Close()
 		// Longer and longer pauses: many processes may wait.
@@ -167,20 +167,20 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 }
 
 // fetch asks AWS and stores the result. The caller holds the locks.
-func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, error) {
+func (t *Tokens) fetch(ctx context.Context, s tokenSnapshot, req ecr.Request) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	t.clearUnusable(v)
-	req.Known = v.verdicts(req.Serving != nil)
+	t.clearUnusable(s)
+	req.Known = s.verdicts(req.Serving != nil)
 	if req.Serving != nil {
-		req.Serving = v.unexpired()
+		req.Serving = s.unexpired()
 	}
 	res := t.chain(req.Registry).Fetch(ctx, req)
-	t.store(v, res)
+	t.store(s, res)
 	if res.Err != nil {
 		return Token{}, res.Err
 	}
-	return v.named(res.Token, res.Identity), nil
+	return s.named(res.Token, res.Identity), nil
 }
 
 // lock takes the locks of a scope and of identities, nil if another process has one of them.
@@ -198,62 +198,62 @@ func (t *Tokens) lock(s scope, identities []string) (Locks, error) {
 // fetchBetter looks for a better token than the one in use: from the sources before its source,
 // when it is time to ask them again, or from its own source, when that is another identity by now.
 // Only one process does so at a time. The token in use is the answer unless it is another identity's.
-func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) (Token, error) {
+func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, s tokenSnapshot) (Token, error) {
 	identities := t.identities(r)
-	locks, err := t.lock(v.scope, identities)
+	locks, err := t.lock(s.scope, identities)
 	if err != nil || locks == nil {
-		return v.token(v.serving), nil
+		return s.token(s.serving), nil
 	}
 	defer locks.Close()
-	old := v
-	switch v = t.view(r); {
-	case v.serving < 0, !slices.Equal(v.identities(), identities): // it just became unusable, or changes
+	old := s
+	switch s = t.snapshot(r); {
+	case s.serving < 0, !slices.Equal(s.identities(), identities): // it just became unusable, or changes
 		return old.token(old.serving), nil
-	case !v.due: // another process has asked
-		return v.token(v.serving), nil
+	case !s.due: // another process has asked
+		return s.token(s.serving), nil
 	}
 	if t.HandOver != nil {
-		if err := t.HandOver(locks); !v.changed(v.serving) {
+		if err := t.HandOver(locks); !s.changed(s.serving) {
 			t.log().WarnContext(ctx, "no better source was asked", "error", err)
-			return v.token(v.serving), nil
+			return s.token(s.serving), nil
 		} else {
 			return Token{}, err
 		}
 	}
-	if v.changed(v.serving) {
-		if v.token(v.serving).Principal == "" { // there is nothing to compare with
-			old := v.token(v.serving)
-			if token, err := t.fetch(ctx, v, ecr.Request{Registry: r}); err == nil {
+	if s.changed(s.serving) {
+		if s.token(s.serving).Principal == "" { // there is nothing to compare with
+			old := s.token(s.serving)
+			if token, err := t.fetch(ctx, s, ecr.Request{Registry: r}); err == nil {
 				return token, nil
 			}
 			return old, nil
 		}
-		if !t.confirm(ctx, r, &v) {
-			return t.fetch(ctx, v, ecr.Request{Registry: r})
+		if !t.confirm(ctx, r, &s) {
+			return t.fetch(ctx, s, ecr.Request{Registry: r})
 		}
 	}
 	better, cancel := context.WithTimeout(ctx, recheckEvery)
 	defer cancel()
-	t.clearUnusable(v)
-	if v.serving == 0 {
-		return v.token(v.serving), nil
+	t.clearUnusable(s)
+	if s.serving == 0 {
+		return s.token(s.serving), nil
 	}
-	res := t.chain(r).Fetch(better, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})
-	t.store(v, res)
+	res := t.chain(r).Fetch(better, ecr.Request{Registry: r, Known: s.verdicts(false), First: s.serving, Hasty: true})
+	t.store(s, res)
 	if res.Err != nil {
-		return v.token(v.serving), nil
+		return s.token(s.serving), nil
 	}
-	return v.named(res.Token, res.Identity), nil
+	return s.named(res.Token, res.Identity), nil
 }
 
 // confirm asks AWS whose the credentials are by now, after a change of the files behind the token
 // in use, and reports whether the token stays. When they are another identity's, or AWS accepts
-// them no more, the token is removed from v and from its file.
-func (t *Tokens) confirm(ctx context.Context, r ecr.Registry, v *view) bool {
+// them no more, the token is removed from s and from its file.
+func (t *Tokens) confirm(ctx context.Context, r ecr.Registry, s *tokenSnapshot) bool {
 	ctx, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
-	i := v.serving
-	f, id := v.files[i], v.ids[i]
+	i := s.serving
+	f, id := s.files[i], s.ids[i]
 	principal, err := t.chain(r).Principal(ctx, r, i)
 	stays := err == nil && principal == f.Token.Principal
 	// A program that rotates the keys may be writing the file just now: once for each state of the
@@ -272,12 +272,12 @@ func (t *Tokens) confirm(ctx context.Context, r ecr.Registry, v *view) bool {
 		t.log().WarnContext(ctx, "not known whose credentials a source has after a change", "source", id.Source, "error", err)
 	default:
 		f.Token = nil
-		v.serving = -1
+		s.serving = -1
 		t.log().WarnContext(ctx, "token dropped: its source has other credentials", "source", id.Source, "error", err)
 	}
 	f.Identity = id.Name
-	v.files[i] = f
-	if err := writeTokenFile(t.Dir, v.scope, f); err != nil {
+	s.files[i] = f
+	if err := writeTokenFile(t.Dir, s.scope, f); err != nil {
 		t.log().WarnContext(ctx, "token file cannot be written", "error", err)
 	}
 	return stays
@@ -290,24 +290,24 @@ func (t *Tokens) withoutFiles(ctx context.Context, req ecr.Request, cause error)
 	if t.HandOver != nil {
 		return Token{}, t.HandOver(nil)
 	}
-	v := t.view(req.Registry)
+	s := t.snapshot(req.Registry)
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	res := t.chain(req.Registry).Fetch(ctx, req)
 	if res.Err != nil {
 		return Token{}, res.Err
 	}
-	return v.named(res.Token, res.Identity), nil
+	return s.named(res.Token, res.Identity), nil
 }
 
 // store writes the result of a fetch. A concurrent reader sees the old state or a part of the new
 // one; both are consistent.
-func (t *Tokens) store(v view, res ecr.Result) {
-	for i, id := range v.ids {
+func (t *Tokens) store(s tokenSnapshot, res ecr.Result) {
+	for i, id := range s.ids {
 		if id.Name == "" {
 			continue
 		}
-		f := v.files[i]
+		f := s.files[i]
 		f.Identity = id.Name
 		verdict, learned := res.Learned[id.Name]
 		switch {
@@ -322,19 +322,19 @@ func (t *Tokens) store(v view, res ecr.Result) {
 		default:
 			continue
 		}
-		if err := writeTokenFile(t.Dir, v.scope, f); err != nil {
+		if err := writeTokenFile(t.Dir, s.scope, f); err != nil {
 			t.log().Warn("token file cannot be written", "error", err)
 		}
 	}
 }
 
-func (t *Tokens) clearUnusable(v view) {
-	for i, err := range v.unusable {
+func (t *Tokens) clearUnusable(s tokenSnapshot) {
+	for i, err := range s.unusable {
 		if err == nil {
 			continue
 		}
-		t.log().Warn("token file set aside", "file", v.scope.fileName(v.ids[i].Name), "error", err)
-		if err := setAside(t.Dir, v.scope, v.ids[i].Name); err != nil {
+		t.log().Warn("token file set aside", "file", s.scope.fileName(s.ids[i].Name), "error", err)
+		if err := setAside(t.Dir, s.scope, s.ids[i].Name); err != nil {
 			t.log().Warn("token file cannot be set aside", "error", err)
 		}
 	}

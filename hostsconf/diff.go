@@ -17,7 +17,7 @@ import (
 // WriteDiff prints the changes as one unified diff per file, with secrets masked. A conflict that
 // onConflict: adopt resolves is shown as the diff of adopting the file. Unchanged files are left
 // out. One line above the diff of a written file lists its hosts in order.
-func WriteDiff(w io.Writer, desired Desired, changes []Change, paint textdiff.Paint) error {
+func WriteDiff(w io.Writer, desired DesiredFiles, changes []Change, paint textdiff.Paint) error {
 	var out bytes.Buffer
 	for _, c := range changes {
 		if c.Action == managedfile.Unchanged {

@@ -95,7 +95,7 @@ func TestFindForeignReportsLinkedDefault(t *testing.T) {
 	for name, want := range map[string]bool{"_default": true, "quay.io": false} {
 		n := newNode(t, below(map[string]string{"real/a.crt": "A"}))
 		n.link("real", name)
-		current, err := n.tree().Read(Desired{})
+		current, err := n.tree().Read(DesiredFiles{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -288,7 +288,7 @@ func TestForeignDirectoriesAndUpstream(t *testing.T) {
 		"server = \"https://s.corp\"\n[host.\"https://m.corp\"]\n": false,
 	} {
 		n := newNode(t, map[string]string{certsDir[1:] + "/_default/hosts.toml": content})
-		current, err := n.tree().Read(Desired{})
+		current, err := n.tree().Read(DesiredFiles{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +339,7 @@ func TestForeignDirectoriesLeaveNothingOpen(t *testing.T) {
 		}
 		return len(entries)
 	}
-	current, err := n.tree().Read(Desired{})
+	current, err := n.tree().Read(DesiredFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,8 +33,8 @@ func Scope(name, certsDir string, adopt bool) managedfile.Scope {
 	}
 }
 
-// Desired is the desired content of certs.d.
-type Desired struct {
+// DesiredFiles is the desired content of certs.d.
+type DesiredFiles struct {
 	certsDir string
 	dirs     map[string]Directory // by the path of hosts.toml
 	files    []managedfile.File   // certificates first, then hosts.toml by path
@@ -42,8 +42,8 @@ type Desired struct {
 
 // Build renders directories. It returns an error for input that hosts.toml cannot express: a
 // duplicate host, an invalid header, a capability that older containerd releases refuse.
-func Build(certsDir string, directories []Directory) (Desired, error) {
-	d := Desired{certsDir: certsDir, dirs: make(map[string]Directory, len(directories))}
+func Build(certsDir string, directories []Directory) (DesiredFiles, error) {
+	d := DesiredFiles{certsDir: certsDir, dirs: make(map[string]Directory, len(directories))}
 	var pool, hosts []managedfile.File
 	pooled := map[string]bool{}
 	var errs []error
@@ -73,7 +73,7 @@ func Build(certsDir string, directories []Directory) (Desired, error) {
 }
 
 // Installed returns the directories whose hosts.toml is in place after changes.
-func (d Desired) Installed(changes []Change) []Directory {
+func (d DesiredFiles) Installed(changes []Change) []Directory {
 	var all []Directory
 	for _, c := range changes {
 		if dir, ok := d.dirs[c.Path]; ok && c.Action != managedfile.Conflict {
@@ -88,7 +88,7 @@ type Change = managedfile.Change
 
 // Plan returns the changes that bring certs.d to the desired state, in order. It is a pure
 // function; current is the result of [Tree.Read].
-func Plan(desired Desired, current managedfile.Snapshot) []Change {
+func Plan(desired DesiredFiles, current managedfile.Snapshot) []Change {
 	wanted, blocked, hiding := desired.withoutShadowing(current)
 	for {
 		changes := managedfile.Plan(wanted, current)
@@ -143,7 +143,7 @@ func certificates(changes []Change) map[string]bool {
 // host_5000_ before host:5000, so Berth's file would win without changing the foreign file. If
 // Berth's file already exists, it stays and the foreign one is reported. With adopt, Berth's file
 // hides the foreign one, and hiding holds a note for each such file.
-func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []managedfile.File, blocked []Change, hiding map[string]string) {
+func (d DesiredFiles) withoutShadowing(current managedfile.Snapshot) (wanted []managedfile.File, blocked []Change, hiding map[string]string) {
 	hiding = map[string]string{}
 	dirs := make(map[string]managedfile.ObservedDir, len(current.Dirs))
 	for _, dir := range current.Dirs {

@@ -45,7 +45,7 @@ func (n *node) tree() *Tree {
 	return NewTree(n.store, Scope(ScopeName, certsDir, n.adopt), n.t.TempDir())
 }
 
-func (n *node) plan(dirs ...Directory) (Desired, []Change) {
+func (n *node) plan(dirs ...Directory) (DesiredFiles, []Change) {
 	n.t.Helper()
 	desired, err := Build(certsDir, dirs)
 	if err != nil {

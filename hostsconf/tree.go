@@ -26,13 +26,13 @@ func NewTree(store *managedfile.Store, scope managedfile.Scope, scratch string) 
 func (t *Tree) CertsDir() string { return t.scope.Dir }
 
 // Read returns the current state. It writes nothing.
-func (t *Tree) Read(desired Desired) (managedfile.Snapshot, error) {
+func (t *Tree) Read(desired DesiredFiles) (managedfile.Snapshot, error) {
 	return t.store.Observe(t.scope, desired.files)
 }
 
 // Verify reads every file that changes would write with containerd's own reader and compares the
 // hosts. Errors wrap [ErrReadBack] or are the error of ctx.
-func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) error {
+func (t *Tree) Verify(ctx context.Context, desired DesiredFiles, changes []Change) error {
 	files := make(map[string]managedfile.File, len(desired.files))
 	for _, f := range desired.files {
 		files[f.Path] = f
@@ -67,7 +67,7 @@ func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) er
 
 // Apply verifies the changes of [Plan], then carries them out. If containerd would misread one
 // file, nothing is written.
-func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (managedfile.Report, error) {
+func (t *Tree) Apply(ctx context.Context, desired DesiredFiles, changes []Change) (managedfile.Report, error) {
 	if err := t.Verify(ctx, desired, changes); err != nil {
 		return managedfile.Report{}, err
 	}

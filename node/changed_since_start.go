@@ -13,28 +13,28 @@ import (
 // ChangedSince returns the files of c's configuration that changed after the running containerd
 // started, which reads them once. It is empty if containerd does not run. A change within two
 // seconds of the start does not count, because both clocks are coarse.
-func ChangedSince(h Host, c Containerd) []string {
+func ChangedSince(m Machine, c Containerd) []string {
 	var files []string
 	for _, f := range c.Config.Files {
 		files = append(files, f.Path)
 	}
-	return changedSince(h, c.PID, files)
+	return changedSince(m, c.PID, files)
 }
 
 // ChangedSince returns the files of k's credential providers that changed after kubelet
 // started, which reads them once; see the function ChangedSince.
-func (k Kubelet) ChangedSince(h Host) []string {
+func (k Kubelet) ChangedSince(m Machine) []string {
 	if k.ProviderConfig == "" {
 		return nil
 	}
 	files := []string{k.ProviderConfig}
-	return changedSince(h, k.PID, append(files, List(h.Root, path.Join(k.ProviderConfig, "*"))...))
+	return changedSince(m, k.PID, append(files, List(m.Root, path.Join(k.ProviderConfig, "*"))...))
 }
 
 // UnitNamesProvider reports whether kubelet's unit now starts it with a credential provider: a
 // kubelet that runs without one then has to be restarted.
-func (k Kubelet) UnitNamesProvider(h Host) bool {
-	u, err := readUnit(h.Root, cmp.Or(k.Unit, "kubelet.service"))
+func (k Kubelet) UnitNamesProvider(m Machine) bool {
+	u, err := readUnit(m.Root, cmp.Or(k.Unit, "kubelet.service"))
 	if err != nil {
 		return false
 	}
@@ -51,17 +51,17 @@ func Restart(unit, program string) string {
 	return "systemctl restart " + unit
 }
 
-func changedSince(h Host, pid int, files []string) []string {
+func changedSince(m Machine, pid int, files []string) []string {
 	if pid == 0 {
 		return nil
 	}
-	started, err := Started(h, pid)
+	started, err := Started(m, pid)
 	if err != nil {
 		return nil // the process has ended, or this is no /proc of Linux
 	}
 	var changed []string
 	for _, file := range files {
-		if changedAt(h.Root, file).After(started.Add(2 * time.Second)) {
+		if changedAt(m.Root, file).After(started.Add(2 * time.Second)) {
 			changed = append(changed, file)
 		}
 	}

@@ -13,11 +13,11 @@ import (
 )
 
 // started sets the start time of processes 7 and 9 of h, through the boot time of the machine.
-func started(t *testing.T, h node.Host, at time.Time) {
+func started(t *testing.T, m node.Machine, at time.Time) {
 	t.Helper()
 	write := func(name, text string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(h.Proc, name), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(m.Proc, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -47,20 +47,20 @@ kind: CredentialProviderConfig
 // A file counts as changed if its content changed, or the file that a symlink leads to.
 func TestChangedSinceTheStart(t *testing.T) {
 	const config = "/etc/containerd/config.toml"
-	h := host(t, processes)
-	path := h.Root.Path(config)
+	m := machine(t, processes)
+	path := m.Root.Path(config)
 	long := time.Now().Add(-time.Hour)
 	changed := func() (containerd, kubelet []string) {
 		t.Helper()
-		c, err := node.Discover(t.Context(), h)
+		c, err := node.Discover(t.Context(), m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, found, err := node.FindKubelet(h)
+		k, found, err := node.FindKubelet(m)
 		if err != nil || !found {
 			t.Fatal(err)
 		}
-		return node.ChangedSince(h, c), k.ChangedSince(h)
+		return node.ChangedSince(m, c), k.ChangedSince(m)
 	}
 	want := func(what string, containerd, kubelet []string) {
 		t.Helper()
@@ -68,9 +68,9 @@ func TestChangedSinceTheStart(t *testing.T) {
 			t.Errorf("%s: %q and %q, want %q and %q", what, c, k, containerd, kubelet)
 		}
 	}
-	started(t, h, time.Now().Add(time.Hour))
+	started(t, m, time.Now().Add(time.Hour))
 	want("before the start", nil, nil)
-	started(t, h, long)
+	started(t, m, long)
 	want("after it", []string{config}, []string{"/providers", "/providers/a.yaml"})
 
 	// An older file is moved there.
@@ -80,7 +80,7 @@ func TestChangedSinceTheStart(t *testing.T) {
 	want("with an older date", []string{config}, []string{"/providers", "/providers/a.yaml"})
 
 	// The path is a symlink to another file, which is changed in place.
-	started(t, h, time.Now().Add(time.Hour))
+	started(t, m, time.Now().Add(time.Hour))
 	later := time.Now().Add(2 * time.Hour)
 	real := filepath.Join(filepath.Dir(path), "real.toml")
 	if err := os.Rename(path, real); err != nil {
@@ -101,7 +101,7 @@ func TestUnitNamesProvider(t *testing.T) {
 	const unit = "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --v=2\n"
 	const dropIn = "-- root/etc/systemd/system/kubelet.service.d/99-berth.conf --\n[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --v=2 --image-credential-provider-config=/p\n"
 	for archive, want := range map[string]bool{"": false, unit: false, unit + dropIn: true} {
-		if got := (node.Kubelet{}).UnitNamesProvider(host(t, archive)); got != want {
+		if got := (node.Kubelet{}).UnitNamesProvider(machine(t, archive)); got != want {
 			t.Errorf("%t with %q", got, archive)
 		}
 	}

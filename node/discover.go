@@ -15,8 +15,8 @@ import (
 // DefaultConfigPath is the configuration that containerd reads by default.
 const DefaultConfigPath = "/etc/containerd/config.toml"
 
-// Host is the node that is inspected.
-type Host struct {
+// Machine is the node that is inspected: its files, processes and programs.
+type Machine struct {
 	// Root is the root of the node's files.
 	Root *nodefs.Root
 	// Proc is the node's /proc as this process can open it. Empty means that its processes
@@ -28,8 +28,8 @@ type Host struct {
 }
 
 // This is the machine that this process runs on.
-func This(root *nodefs.Root) Host {
-	return Host{Root: root, Proc: "/proc", Version: AskVersion}
+func This(root *nodefs.Root) Machine {
+	return Machine{Root: root, Proc: "/proc", Version: AskVersion}
 }
 
 // Source says how the path of containerd's configuration was found.
@@ -77,32 +77,32 @@ func (c Containerd) CertsDir() string { return c.Layout.stable(c.Verdict.CertsDi
 // Discover finds containerd and reads its configuration. It changes nothing. The error is that
 // of a /proc or a unit that cannot be read at all; faults of the configuration are in the
 // verdict.
-func Discover(ctx context.Context, h Host) (Containerd, error) {
+func Discover(ctx context.Context, m Machine) (Containerd, error) {
 	var c Containerd
-	processes, err := h.containerds()
+	processes, err := m.containerds()
 	if err != nil {
 		return c, err
 	}
 	switch {
 	case len(processes) > 0:
-		err = c.fromProcesses(h, processes)
-	case c.fromLayout(h):
+		err = c.fromProcesses(m, processes)
+	case c.fromLayout(m):
 	default:
-		err = c.fromUnit(h)
+		err = c.fromUnit(m)
 	}
 	if err != nil {
 		return c, err
 	}
-	c.Layout = layoutOf(h.Root, c.ConfigPath)
-	c.findRelease(ctx, h)
-	c.Config = containerdconf.Load(c.ConfigPath, c.Release, files{h.Root})
+	c.Layout = layoutOf(m.Root, c.ConfigPath)
+	c.findRelease(ctx, m)
+	c.Config = containerdconf.Load(c.ConfigPath, c.Release, files{m.Root})
 	c.Verdict = containerdconf.Assess(c.Config, c.Release)
 	return c, nil
 }
 
-func (c *Containerd) fromProcesses(h Host, all []process) error {
+func (c *Containerd) fromProcesses(m Machine, all []process) error {
 	p := all[0]
-	if endpoint := h.kubeletEndpoint(); endpoint != "" {
+	if endpoint := m.kubeletEndpoint(); endpoint != "" {
 		for _, other := range all {
 			if other.socket() == endpoint {
 				p = other
@@ -127,9 +127,9 @@ func (c *Containerd) fromProcesses(h Host, all []process) error {
 	return nil
 }
 
-func (c *Containerd) fromUnit(h Host) error {
+func (c *Containerd) fromUnit(m Machine) error {
 	c.Source, c.ConfigPath = FromDefault, DefaultConfigPath
-	u, err := readUnit(h.Root, "containerd.service")
+	u, err := readUnit(m.Root, "containerd.service")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -154,32 +154,32 @@ func (c *Containerd) fromUnit(h Host) error {
 }
 
 // defaultBinary is the default path of a containerd's program.
-func defaultBinary(h Host) string {
+func defaultBinary(m Machine) string {
 	const local = "/usr/local/bin/containerd"
-	if _, err := h.Root.Lstat(local); err == nil {
+	if _, err := m.Root.Lstat(local); err == nil {
 		return local
 	}
 	return "/usr/bin/containerd"
 }
 
 // findRelease finds the version.
-func (c *Containerd) findRelease(ctx context.Context, h Host) {
+func (c *Containerd) findRelease(ctx context.Context, m Machine) {
 	switch {
-	case h.Version == nil:
+	case m.Version == nil:
 		c.NoRelease = errors.New("containerd --version cannot be run here")
 		return
 	case c.Binary == "" && c.PID == 0:
-		c.Binary = defaultBinary(h)
+		c.Binary = defaultBinary(m)
 	}
-	binary := h.Root.Path(c.Binary)
+	binary := m.Root.Path(c.Binary)
 	if c.PID != 0 {
 		// The running program, even if its file was replaced since.
-		binary = filepath.Join(h.Proc, strconv.Itoa(c.PID), "exe")
+		binary = filepath.Join(m.Proc, strconv.Itoa(c.PID), "exe")
 	}
-	output, err := h.Version(ctx, binary)
+	output, err := m.Version(ctx, binary)
 	if err != nil && c.PID != 0 && c.Binary != "" {
 		// A service without capabilities may not open the program of another process.
-		if text, err2 := h.Version(ctx, h.Root.Path(c.Binary)); err2 == nil {
+		if text, err2 := m.Version(ctx, m.Root.Path(c.Binary)); err2 == nil {
 			output, err = text, nil
 		}
 	}
@@ -197,12 +197,12 @@ func (c *Containerd) findRelease(ctx context.Context, h Host) {
 // Absent reports whether the node has no trace of a containerd: no process, as far as processes
 // can be seen, no service, no configuration and no program. The result of [Discover] is then
 // about a containerd that does not exist.
-func (c Containerd) Absent(h Host) bool {
+func (c Containerd) Absent(m Machine) bool {
 	if c.PID != 0 || c.Unit != "" || c.Source != FromDefault || !c.Config.Missing {
 		return false
 	}
 	for _, binary := range []string{"/usr/bin/containerd", "/usr/local/bin/containerd"} {
-		if _, err := h.Root.Lstat(binary); err == nil {
+		if _, err := m.Root.Lstat(binary); err == nil {
 			return false
 		}
 	}

@@ -15,18 +15,18 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// host makes a node from a txtar archive: files below root/, processes below proc/. Lines of a
+// machine makes a node from a txtar archive: files below root/, processes below proc/. Lines of a
 // file "links" are symlinks, name and target.
-func host(t *testing.T, archive string) node.Host {
+func machine(t *testing.T, archive string) node.Machine {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "root"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h := node.Host{}
+	m := node.Machine{}
 	for _, f := range txtar.Parse([]byte(archive)).Files {
 		if strings.HasPrefix(f.Name, "proc/") {
-			h.Proc = filepath.Join(dir, "proc")
+			m.Proc = filepath.Join(dir, "proc")
 		}
 		name := filepath.Join(dir, f.Name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -55,8 +55,8 @@ func host(t *testing.T, archive string) node.Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	h.Root = root
-	return h
+	m.Root = root
+	return m
 }
 
 // says returns the output of --version and records the programs that were asked.
@@ -189,7 +189,7 @@ kubelet
 		{"EKS", "-- root/etc/eks/bootstrap --\n", node.FromDefault, node.DefaultConfigPath, "", "", node.EKS},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := node.Discover(t.Context(), host(t, test.archive))
+			c, err := node.Discover(t.Context(), machine(t, test.archive))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,32 +205,32 @@ kubelet
 
 func TestDiscoverTheVersion(t *testing.T) {
 	var asked []string
-	h := host(t, process812+"-- proc/812/cmdline --\n/usr/bin/containerd\n")
-	h.Version = says("containerd github.com/containerd/containerd/v2 v2.4.2 abcdef\n", &asked)
-	c, err := node.Discover(t.Context(), h)
+	m := machine(t, process812+"-- proc/812/cmdline --\n/usr/bin/containerd\n")
+	m.Version = says("containerd github.com/containerd/containerd/v2 v2.4.2 abcdef\n", &asked)
+	c, err := node.Discover(t.Context(), m)
 	if err != nil || c.Release.String() != "2.4.2" || c.NoRelease != nil {
 		t.Errorf("%v: %s (%v)", err, c.Release, c.NoRelease)
 	}
-	if want := []string{filepath.Join(h.Proc, "812", "exe")}; !slices.Equal(asked, want) {
+	if want := []string{filepath.Join(m.Proc, "812", "exe")}; !slices.Equal(asked, want) {
 		t.Errorf("asked %q, want what runs: %q", asked, want)
 	}
 	asked = nil
-	h = host(t, "-- root/usr/local/bin/containerd --\n")
-	h.Version = says("", &asked)
-	if c, err = node.Discover(t.Context(), h); err != nil || !c.Release.IsZero() || c.NoRelease == nil {
+	m = machine(t, "-- root/usr/local/bin/containerd --\n")
+	m.Version = says("", &asked)
+	if c, err = node.Discover(t.Context(), m); err != nil || !c.Release.IsZero() || c.NoRelease == nil {
 		t.Errorf("%v: %s (%v)", err, c.Release, c.NoRelease)
 	}
-	if want := []string{h.Root.Path("/usr/local/bin/containerd")}; !slices.Equal(asked, want) {
+	if want := []string{m.Root.Path("/usr/local/bin/containerd")}; !slices.Equal(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
 	}
-	h.Version = says("no version at all", &asked)
-	if c, _ = node.Discover(t.Context(), h); c.NoRelease == nil {
+	m.Version = says("no version at all", &asked)
+	if c, _ = node.Discover(t.Context(), m); c.NoRelease == nil {
 		t.Error("a version was found in nothing")
 	}
 }
 
 func TestDiscoverReadsImports(t *testing.T) {
-	h := host(t, `
+	m := machine(t, `
 -- root/etc/containerd/config.toml --
 version = 3
 imports = ["conf.d/*.toml", "/srv/*/one.toml"]
@@ -247,8 +247,8 @@ version = 3
 x ../../../../elsewhere
 `)
 	var asked []string
-	h.Version = says("containerd x v2.4.2 y", &asked)
-	c, err := node.Discover(t.Context(), h)
+	m.Version = says("containerd x v2.4.2 y", &asked)
+	c, err := node.Discover(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,9 +267,9 @@ x ../../../../elsewhere
 }
 
 func TestDiscoverFailsWithoutProc(t *testing.T) {
-	h := host(t, "")
-	h.Proc = filepath.Join(t.TempDir(), "none")
-	if _, err := node.Discover(t.Context(), h); err == nil {
+	m := machine(t, "")
+	m.Proc = filepath.Join(t.TempDir(), "none")
+	if _, err := node.Discover(t.Context(), m); err == nil {
 		t.Error("no error")
 	}
 }
@@ -322,9 +322,9 @@ func TestWireLayouts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var asked []string
-			h := host(t, test.archive)
-			h.Version = says("containerd x "+test.version+" y", &asked)
-			c, err := node.Discover(t.Context(), h)
+			m := machine(t, test.archive)
+			m.Version = says("containerd x "+test.version+" y", &asked)
+			c, err := node.Discover(t.Context(), m)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -105,13 +105,13 @@ var graphDrivers = [...]string{"overlay2", "fuse-overlayfs", "btrfs", "zfs", "vf
 
 // DiscoverDocker finds the Docker Engine of a node and asks its API, if that can be reached. It
 // changes nothing. found is false if the node has no trace of one.
-func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err error) {
-	processes, err := h.processes("dockerd")
+func DiscoverDocker(ctx context.Context, m Machine) (d Docker, found bool, err error) {
+	processes, err := m.processes("dockerd")
 	if err != nil {
 		return d, false, err
 	}
 	p := process{args: []string{"dockerd"}, dir: "/"}
-	unit, unitErr := readUnit(h.Root, "docker.service")
+	unit, unitErr := readUnit(m.Root, "docker.service")
 	switch {
 	case len(processes) > 0:
 		p = processes[0]
@@ -123,10 +123,10 @@ func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err erro
 		}
 	}
 	if d.Binary == "" {
-		d.Binary = dockerBinary(h, p.args[0])
+		d.Binary = dockerBinary(m, p.args[0])
 	}
 	d.ConfigPath = cmp.Or(p.path(p.option("config-file")), "/etc/docker/daemon.json")
-	config, missing := d.readConfig(h)
+	config, missing := d.readConfig(m)
 	d.Mirrors = slices.Concat(config.Mirrors, p.options("registry-mirror"))
 	d.Insecure = slices.Concat(config.Insecure, p.options("insecure-registry"))
 	d.Rootless = slices.Contains(p.args, "--rootless")
@@ -137,13 +137,13 @@ func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err erro
 		No:    cmp.Or(p.option("no-proxy"), config.Proxies.No),
 	}
 	d.Socket = dockerSocket(append(p.options("host", "H"), config.Hosts...))
-	d.askAPI(ctx, h)
+	d.askAPI(ctx, m)
 	if d.Version == "" {
-		d.findVersion(ctx, h)
+		d.findVersion(ctx, m)
 	}
 	if d.NoAPI != nil {
-		d.settingsWithoutAPI(h)
-		d.storeWithoutAPI(h, p, config)
+		d.settingsWithoutAPI(m)
+		d.storeWithoutAPI(m, p, config)
 	}
 	if d.PID == 0 && d.Unit == "" && d.Binary == "" && missing && d.NoAPI != nil {
 		return d, false, nil
@@ -186,8 +186,8 @@ func pinned(p process, config dockerConfig) string {
 }
 
 // readConfig reads daemon.json. missing is true if there is none.
-func (d *Docker) readConfig(h Host) (config dockerConfig, missing bool) {
-	content, err := h.Root.ReadFileUpTo(d.ConfigPath, 1<<20)
+func (d *Docker) readConfig(m Machine) (config dockerConfig, missing bool) {
+	content, err := m.Root.ReadFileUpTo(d.ConfigPath, 1<<20)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return config, true
@@ -214,12 +214,12 @@ func dockerSocket(hosts []string) string {
 }
 
 // dockerBinary returns the path of dockerd, "" if it is not found.
-func dockerBinary(h Host, argument string) string {
+func dockerBinary(m Machine, argument string) string {
 	for _, name := range []string{argument, "/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd"} {
 		if !path.IsAbs(name) {
 			continue
 		}
-		if _, err := h.Root.Lstat(name); err == nil {
+		if _, err := m.Root.Lstat(name); err == nil {
 			return name
 		}
 	}
@@ -227,17 +227,17 @@ func dockerBinary(h Host, argument string) string {
 }
 
 // findVersion runs dockerd --version.
-func (d *Docker) findVersion(ctx context.Context, h Host) {
-	if h.Version == nil || d.Binary == "" && d.PID == 0 {
+func (d *Docker) findVersion(ctx context.Context, m Machine) {
+	if m.Version == nil || d.Binary == "" && d.PID == 0 {
 		return
 	}
-	binary := h.Root.Path(d.Binary)
+	binary := m.Root.Path(d.Binary)
 	if d.PID != 0 {
-		binary = filepath.Join(h.Proc, strconv.Itoa(d.PID), "exe")
+		binary = filepath.Join(m.Proc, strconv.Itoa(d.PID), "exe")
 	}
-	output, err := h.Version(ctx, binary)
+	output, err := m.Version(ctx, binary)
 	if err != nil && d.PID != 0 && d.Binary != "" {
-		output, err = h.Version(ctx, h.Root.Path(d.Binary))
+		output, err = m.Version(ctx, m.Root.Path(d.Binary))
 	}
 	if rest, ok := strings.CutPrefix(output, "Docker version "); err == nil && ok {
 		d.setVersion(strings.TrimSpace(strings.SplitN(rest, ",", 2)[0]))
@@ -263,9 +263,9 @@ func dockerMajor(version string) int {
 }
 
 // settingsWithoutAPI says why the settings of the running daemon are not known for sure.
-func (d *Docker) settingsWithoutAPI(h Host) {
-	switch changed := changedSince(h, d.PID, []string{d.ConfigPath}); {
-	case h.Proc == "":
+func (d *Docker) settingsWithoutAPI(m Machine) {
+	switch changed := changedSince(m, d.PID, []string{d.ConfigPath}); {
+	case m.Proc == "":
 		d.Unsettled = fmt.Sprintf("neither the flags of dockerd nor its API (%s) can be seen from here; mount its socket (docker.socket of the chart)", d.Socket)
 	case len(changed) > 0:
 		d.Unsettled = fmt.Sprintf("%s was changed after dockerd was started, and its API does not answer (%s); restart Docker, or let berth reach that socket",
@@ -277,7 +277,7 @@ func (d *Docker) settingsWithoutAPI(h Host) {
 
 // storeWithoutAPI finds the image store from the files of the node, as dockerd chooses it when it
 // starts (moby's daemon/image_store_choice.go).
-func (d *Docker) storeWithoutAPI(h Host, p process, config dockerConfig) {
+func (d *Docker) storeWithoutAPI(m Machine, p process, config dockerConfig) {
 	feature, given := config.Features["containerd-snapshotter"]
 	for _, f := range p.options("feature") {
 		if name, value, ok := strings.Cut(f, "="); ok && name == "containerd-snapshotter" {
@@ -290,7 +290,7 @@ func (d *Docker) storeWithoutAPI(h Host, p process, config dockerConfig) {
 	remap := cmp.Or(p.option("userns-remap"), config.UsernsRemap)
 	root := cmp.Or(p.path(p.option("data-root", "g")), config.DataRoot, "/var/lib/docker")
 	switch major := dockerMajor(d.Version); {
-	case d.ConfigError != nil || len(changedSince(h, d.PID, []string{d.ConfigPath})) > 0:
+	case d.ConfigError != nil || len(changedSince(m, d.PID, []string{d.ConfigPath})) > 0:
 		d.StoreFrom = d.Unsettled
 	case given && feature:
 		d.Store, d.StoreFrom = DockerContainerd, "features.containerd-snapshotter is true"
@@ -308,7 +308,7 @@ func (d *Docker) storeWithoutAPI(h Host, p process, config dockerConfig) {
 		d.Store, d.StoreFrom = DockerContainerd, "the default of Docker "+d.Version
 		for _, driver := range graphDrivers {
 			used := path.Join(root, driver)
-			if driver != "vfs" && len(List(h.Root, path.Join(used, "*"))) > 0 {
+			if driver != "vfs" && len(List(m.Root, path.Join(used, "*"))) > 0 {
 				d.Store, d.StoreFrom = DockerGraphDriver, used+" holds images of it"
 			}
 		}

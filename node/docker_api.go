@@ -36,12 +36,12 @@ type dockerInfo struct {
 }
 
 // askAPI asks the running daemon, which may have other settings than its files.
-func (d *Docker) askAPI(ctx context.Context, h Host) {
-	if _, d.NoAPI = h.Root.Lstat(d.Socket); d.NoAPI != nil {
+func (d *Docker) askAPI(ctx context.Context, m Machine) {
+	if _, d.NoAPI = m.Root.Lstat(d.Socket); d.NoAPI != nil {
 		return
 	}
 	var info dockerInfo
-	if d.NoAPI = askDocker(ctx, h.Root.Path(d.Socket), &info); d.NoAPI != nil {
+	if d.NoAPI = askDocker(ctx, m.Root.Path(d.Socket), &info); d.NoAPI != nil {
 		return
 	}
 	if len(info.Components) > 0 && info.Components[0].Name == "Podman Engine" {

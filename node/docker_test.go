@@ -69,10 +69,10 @@ func TestDockerByFiles(t *testing.T) {
 		"rootless": {dockerd + "-- proc/700/cmdline --\ndockerd\n--rootless\n", v29, true, node.DockerContainerd, node.Reads, "", "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := host(t, c.archive)
+			m := machine(t, c.archive)
 			var asked []string
-			h.Version = says(c.version, &asked)
-			d, found, err := node.DiscoverDocker(t.Context(), h)
+			m.Version = says(c.version, &asked)
+			d, found, err := node.DiscoverDocker(t.Context(), m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,15 +95,15 @@ func TestDockerByFiles(t *testing.T) {
 // Without the API nothing shows whether Docker was reloaded after an edit of daemon.json. So
 // neither its settings nor its image store are known until it is restarted.
 func TestDockerChangedSinceItsStart(t *testing.T) {
-	h := host(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"features\": {\"containerd-snapshotter\": true}}")
+	m := machine(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"features\": {\"containerd-snapshotter\": true}}")
 	var asked []string
-	h.Version = says("Docker version 29.7.2, build abc\n", &asked)
+	m.Version = says("Docker version 29.7.2, build abc\n", &asked)
 	for _, c := range []struct {
 		started time.Time
 		reads   node.Reading
 	}{{time.Now().Add(-time.Hour), node.CannotTell}, {time.Now().Add(time.Hour), node.Reads}} {
-		dockerStarted(t, h, c.started)
-		d, _, err := node.DiscoverDocker(t.Context(), h)
+		dockerStarted(t, m, c.started)
+		d, _, err := node.DiscoverDocker(t.Context(), m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,14 +118,14 @@ func TestDockerChangedSinceItsStart(t *testing.T) {
 }
 
 // dockerStarted sets the start time of dockerd, process 700.
-func dockerStarted(t *testing.T, h node.Host, at time.Time) {
+func dockerStarted(t *testing.T, m node.Machine, at time.Time) {
 	t.Helper()
 	for name, text := range map[string]string{
 		"stat": fmt.Sprintf("btime %d\n", at.Unix()-10),
 		// 1000 ticks after the boot are ten seconds.
 		"700/stat": "700 (dockerd) S " + strings.Repeat("1 ", 18) + "1000" + strings.Repeat(" 1", 22) + "\n",
 	} {
-		if err := os.WriteFile(filepath.Join(h.Proc, name), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(m.Proc, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,13 +147,13 @@ func TestDockerByAPI(t *testing.T) {
 		"settings removed": {fakedocker.Info{Version: "29.7.2", APIVersion: "1.53", Mirrors: []string{"https://running.corp/"}, Insecure: []string{"r.corp"}, Networks: []string{"10.0.0.0/8"}}, node.Reads, "https://file.corp https://running.corp/", "10.0.0.0/8 r.corp"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := host(t, plainDockerd+"-- root/etc/docker/daemon.json --\n"+`{"registry-mirrors": ["https://file.corp"], "features": {"containerd-snapshotter": true}}`)
-			engine := fakedocker.Start(t, h.Root.Path("/run/docker.sock"), c.info)
-			h.Version = func(context.Context, string) (string, error) {
+			m := machine(t, plainDockerd+"-- root/etc/docker/daemon.json --\n"+`{"registry-mirrors": ["https://file.corp"], "features": {"containerd-snapshotter": true}}`)
+			engine := fakedocker.Start(t, m.Root.Path("/run/docker.sock"), c.info)
+			m.Version = func(context.Context, string) (string, error) {
 				t.Error("dockerd --version is run although the API answers")
 				return "", nil
 			}
-			d, found, err := node.DiscoverDocker(t.Context(), h)
+			d, found, err := node.DiscoverDocker(t.Context(), m)
 			if err != nil || !found || d.NoAPI != nil {
 				t.Fatalf("%+v, %v", d, err)
 			}
@@ -171,9 +171,9 @@ func TestDockerByAPI(t *testing.T) {
 
 // Podman can answer in Docker's place; that is no Docker Engine.
 func TestDockerIsPodman(t *testing.T) {
-	h := host(t, "-- root/etc/hostname --\nnode\n")
-	fakedocker.Start(t, h.Root.Path("/run/docker.sock"), fakedocker.Info{Version: "4.9.4", APIVersion: "1.41", Podman: true})
-	d, found, err := node.DiscoverDocker(t.Context(), h)
+	m := machine(t, "-- root/etc/hostname --\nnode\n")
+	fakedocker.Start(t, m.Root.Path("/run/docker.sock"), fakedocker.Info{Version: "4.9.4", APIVersion: "1.41", Podman: true})
+	d, found, err := node.DiscoverDocker(t.Context(), m)
 	if err != nil || found || d.NoAPI == nil || !strings.Contains(d.NoAPI.Error(), "Podman") {
 		t.Errorf("%+v, %v, %v", d, found, err)
 	}
@@ -181,26 +181,26 @@ func TestDockerIsPodman(t *testing.T) {
 
 // A socket that nothing listens on, or that is something else, is no reason to fail.
 func TestDockerSocketIsDead(t *testing.T) {
-	h := host(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"hosts\": [\"fd://\", \"unix:///srv/d.sock\"]}")
-	if err := os.MkdirAll(h.Root.Path("/srv"), 0o755); err != nil {
+	m := machine(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"hosts\": [\"fd://\", \"unix:///srv/d.sock\"]}")
+	if err := os.MkdirAll(m.Root.Path("/srv"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("unix", h.Root.Path("/srv/d.sock"))
+	l, err := net.Listen("unix", m.Root.Path("/srv/d.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
 	var asked []string
-	h.Version = says("Docker version 29.0.0, build x\n", &asked)
-	d, found, err := node.DiscoverDocker(t.Context(), h)
+	m.Version = says("Docker version 29.0.0, build x\n", &asked)
+	d, found, err := node.DiscoverDocker(t.Context(), m)
 	if err != nil || !found || d.Socket != "/srv/d.sock" || d.NoAPI == nil || !strings.Contains(d.NoAPI.Error(), "connection refused") {
 		t.Errorf("%+v, %v", d, err)
 	}
 	if reads, why := d.Reads(); reads != node.Reads {
 		t.Errorf("%s: %s", reads, why)
 	}
-	if !slices.Contains(asked, filepath.Join(h.Proc, "700", "exe")) {
+	if !slices.Contains(asked, filepath.Join(m.Proc, "700", "exe")) {
 		t.Errorf("asked %q", asked)
 	}
 }

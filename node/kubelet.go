@@ -20,8 +20,8 @@ type Kubelet struct {
 // FindKubelet finds a kubelet among the node's processes. found is false if none runs, if the
 // processes cannot be seen, or if kubelet is a part of another program, as in k3s. Its command
 // line may hold secrets; only the fields of Kubelet are kept.
-func FindKubelet(h Host) (k Kubelet, found bool, err error) {
-	all, err := h.processes("kubelet")
+func FindKubelet(m Machine) (k Kubelet, found bool, err error) {
+	all, err := m.processes("kubelet")
 	if err != nil || len(all) == 0 {
 		return Kubelet{}, false, err
 	}
@@ -38,11 +38,11 @@ func (p process) kubelet() Kubelet {
 
 // Minor returns the minor release of the running kubelet, 34 for 1.34.2. ok is false if it is not
 // known.
-func (k Kubelet) Minor(ctx context.Context, h Host) (minor int, ok bool) {
-	if h.Version == nil || k.PID == 0 {
+func (k Kubelet) Minor(ctx context.Context, m Machine) (minor int, ok bool) {
+	if m.Version == nil || k.PID == 0 {
 		return 0, false
 	}
-	output, err := h.Version(ctx, filepath.Join(h.Proc, strconv.Itoa(k.PID), "exe"))
+	output, err := m.Version(ctx, filepath.Join(m.Proc, strconv.Itoa(k.PID), "exe"))
 	if err != nil {
 		return 0, false
 	}

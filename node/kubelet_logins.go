@@ -40,12 +40,12 @@ type ForeignLogins struct{ Path, Why string }
 // there that it would use. They are those of its process: command line, working directory and
 // HOME. The files are looked at as kubelet sees them, through the root of its process, because this
 // process may see others. Only HOME is kept of the environment.
-func FindKubeletLogins(h Host) KubeletLogins {
+func FindKubeletLogins(m Machine) KubeletLogins {
 	unseen := func(format string, args ...any) KubeletLogins {
 		return KubeletLogins{Unseen: fmt.Sprintf(format, args...)}
 	}
 	const rights = "; give berth the right CAP_SYS_PTRACE, see docs/credentials.md"
-	all, err := h.processes("kubelet")
+	all, err := m.processes("kubelet")
 	switch {
 	case err != nil:
 		return unseen("%v"+rights, err)
@@ -55,14 +55,14 @@ func FindKubeletLogins(h Host) KubeletLogins {
 		return unseen("%d processes of kubelet are seen; only one may run", len(all))
 	}
 	k := all[0]
-	home, err := homeOf(h, k.pid)
+	home, err := homeOf(m, k.pid)
 	if err == nil && k.dir == "" {
 		err = errors.New("its working directory cannot be read")
 	}
 	if err != nil {
 		return unseen("kubelet's process %d: %v"+rights, k.pid, pathless(err))
 	}
-	root, err := nodefs.OpenRoot(filepath.Join(h.Proc, strconv.Itoa(k.pid), "root"))
+	root, err := nodefs.OpenRoot(filepath.Join(m.Proc, strconv.Itoa(k.pid), "root"))
 	if err != nil {
 		return unseen("the files of kubelet's process %d: %v"+rights, k.pid, pathless(err))
 	}
@@ -70,10 +70,10 @@ func FindKubeletLogins(h Host) KubeletLogins {
 	places := k.loginPlaces(home)
 	l := KubeletLogins{Path: places[0].path}
 	dir := path.Dir(l.Path)
-	ours, err := statIn(h.Root, dir)
+	ours, err := statIn(m.Root, dir)
 	theirs, err2 := statIn(root, dir)
 	if err != nil || err2 != nil || !os.SameFile(ours, theirs) {
-		return unseen("%s is not the directory that kubelet sees under this name; mount kubelet's root directory there", h.Root.Path(dir))
+		return unseen("%s is not the directory that kubelet sees under this name; mount kubelet's root directory there", m.Root.Path(dir))
 	}
 	own, _ := statIn(root, l.Path)
 	for _, p := range places {
@@ -169,8 +169,8 @@ func statIn(root *nodefs.Root, name string) (fs.FileInfo, error) {
 
 // homeOf returns HOME of a process's environment, as it was started. Of several the first counts,
 // as in package os.
-func homeOf(h Host, pid int) (string, error) {
-	p, err := procOf(h, pid)
+func homeOf(m Machine, pid int) (string, error) {
+	p, err := procOf(m, pid)
 	if err != nil {
 		return "", err
 	}

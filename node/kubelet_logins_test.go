@@ -37,15 +37,15 @@ const (
 	oldLogin = `{"a.corp": {"auth": "dTpw"}}`
 )
 
-// kubeletHost is a node with this kubelet.
-func kubeletHost(t *testing.T, environ string, files ...string) node.Host {
+// kubeletMachine is a node with this kubelet.
+func kubeletMachine(t *testing.T, environ string, files ...string) node.Machine {
 	t.Helper()
-	h := host(t, kubelet900)
-	write(t, filepath.Join(h.Proc, "900/environ"), strings.ReplaceAll(environ, "\n", "\x00"))
+	m := machine(t, kubelet900)
+	write(t, filepath.Join(m.Proc, "900/environ"), strings.ReplaceAll(environ, "\n", "\x00"))
 	for i := 0; i < len(files); i += 2 {
-		write(t, h.Root.Path(files[i]), files[i+1])
+		write(t, m.Root.Path(files[i]), files[i+1])
 	}
-	return h
+	return m
 }
 
 func write(t *testing.T, file, content string) {
@@ -68,45 +68,45 @@ func TestForeignKubeletLogins(t *testing.T) {
 	kinds := []struct {
 		name    string
 		foreign bool
-		make    func(h node.Host, file, valid string) error
+		make    func(m node.Machine, file, valid string) error
 	}{
-		{"valid", true, func(h node.Host, file, valid string) error { return os.WriteFile(file, []byte(valid), 0o600) }},
-		{"no login", true, func(h node.Host, file, _ string) error { return os.WriteFile(file, []byte("{}"), 0o600) }},
-		{"empty", false, func(h node.Host, file, _ string) error { return os.WriteFile(file, nil, 0o600) }},
-		{"cut short", false, func(h node.Host, file, valid string) error {
+		{"valid", true, func(m node.Machine, file, valid string) error { return os.WriteFile(file, []byte(valid), 0o600) }},
+		{"no login", true, func(m node.Machine, file, _ string) error { return os.WriteFile(file, []byte("{}"), 0o600) }},
+		{"empty", false, func(m node.Machine, file, _ string) error { return os.WriteFile(file, nil, 0o600) }},
+		{"cut short", false, func(m node.Machine, file, valid string) error {
 			return os.WriteFile(file, []byte(valid[:len(valid)-1]), 0o600)
 		}},
-		{"a directory", false, func(h node.Host, file, _ string) error { return os.Mkdir(file, 0o755) }},
-		{"a symlink to a valid file", true, func(h node.Host, file, valid string) error {
-			if err := os.WriteFile(h.Root.Path("/etc-login"), []byte(valid), 0o600); err != nil {
+		{"a directory", false, func(m node.Machine, file, _ string) error { return os.Mkdir(file, 0o755) }},
+		{"a symlink to a valid file", true, func(m node.Machine, file, valid string) error {
+			if err := os.WriteFile(m.Root.Path("/etc-login"), []byte(valid), 0o600); err != nil {
 				return err
 			}
 			return os.Symlink("/etc-login", file)
 		}},
-		{"a dangling symlink", false, func(h node.Host, file, _ string) error { return os.Symlink("/nothing", file) }},
-		{"a symlink to itself", false, func(h node.Host, file, _ string) error { return os.Symlink(filepath.Base(file), file) }},
-		{"a symlink to the first place", false, func(h node.Host, file, _ string) error {
-			if err := os.WriteFile(h.Root.Path(ownPlace), []byte(login), 0o600); err != nil {
+		{"a dangling symlink", false, func(m node.Machine, file, _ string) error { return os.Symlink("/nothing", file) }},
+		{"a symlink to itself", false, func(m node.Machine, file, _ string) error { return os.Symlink(filepath.Base(file), file) }},
+		{"a symlink to the first place", false, func(m node.Machine, file, _ string) error {
+			if err := os.WriteFile(m.Root.Path(ownPlace), []byte(login), 0o600); err != nil {
 				return err
 			}
 			return os.Symlink(ownPlace, file)
 		}},
-		{"a fifo", true, func(h node.Host, file, _ string) error { return syscall.Mkfifo(file, 0o600) }},
-		{"too large to read", true, func(h node.Host, file, valid string) error {
+		{"a fifo", true, func(m node.Machine, file, _ string) error { return syscall.Mkfifo(file, 0o600) }},
+		{"too large to read", true, func(m node.Machine, file, valid string) error {
 			return os.WriteFile(file, []byte(valid+strings.Repeat(" ", 5<<20)), 0o600)
 		}},
 	}
 	for place, valid := range places {
 		for _, k := range kinds {
-			h := kubeletHost(t, "PATH=/bin\nHOME=/root\nHOME=/other\n")
-			file := h.Root.Path(place)
+			m := kubeletMachine(t, "PATH=/bin\nHOME=/root\nHOME=/other\n")
+			file := m.Root.Path(place)
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := k.make(h, file, valid); err != nil {
+			if err := k.make(m, file, valid); err != nil {
 				t.Fatal(err)
 			}
-			got := node.FindKubeletLogins(h)
+			got := node.FindKubeletLogins(m)
 			if got.Unseen != "" || got.Path != ownPlace || len(got.Places) != 8 {
 				t.Fatalf("%s, %s: %+v", place, k.name, got)
 			}
@@ -133,16 +133,16 @@ func TestKubeletPlaces(t *testing.T) {
 		{"the working directory is deleted", "", "HOME=/root\n", "/cwd (deleted)", `/var/lib/kubelet/config.json /root/.docker/config.json /.docker/config.json
 			/var/lib/kubelet/.dockercfg /root/.dockercfg /.dockercfg`},
 	} {
-		h := kubeletHost(t, c.environ, "/data/kubelet/x", "")
-		write(t, filepath.Join(h.Proc, "900/cmdline"), "kubelet\x00"+strings.ReplaceAll(c.args, "\n", "\x00")+"\x00")
-		cwd := filepath.Join(h.Proc, "900/cwd")
+		m := kubeletMachine(t, c.environ, "/data/kubelet/x", "")
+		write(t, filepath.Join(m.Proc, "900/cmdline"), "kubelet\x00"+strings.ReplaceAll(c.args, "\n", "\x00")+"\x00")
+		cwd := filepath.Join(m.Proc, "900/cwd")
 		if err := os.Remove(cwd); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Symlink(c.cwd, cwd); err != nil {
 			t.Fatal(err)
 		}
-		got := node.FindKubeletLogins(h)
+		got := node.FindKubeletLogins(m)
 		if want := strings.Join(strings.Fields(c.want), " "); strings.Join(got.Places, " ") != want || got.Unseen != "" {
 			t.Errorf("%s: %q %s, want %q", c.name, got.Places, got.Unseen, want)
 		}
@@ -151,14 +151,14 @@ func TestKubeletPlaces(t *testing.T) {
 
 // A directory with two names holds one file: ours.
 func TestKubeletPlacesWithTwoNames(t *testing.T) {
-	h := kubeletHost(t, "HOME=/root\n", ownPlace, login)
-	if err := os.RemoveAll(h.Root.Path("/cwd")); err != nil {
+	m := kubeletMachine(t, "HOME=/root\n", ownPlace, login)
+	if err := os.RemoveAll(m.Root.Path("/cwd")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("var/lib/kubelet", h.Root.Path("/cwd")); err != nil {
+	if err := os.Symlink("var/lib/kubelet", m.Root.Path("/cwd")); err != nil {
 		t.Fatal(err)
 	}
-	if got := node.FindKubeletLogins(h); len(got.Foreign) > 0 || got.Unseen != "" {
+	if got := node.FindKubeletLogins(m); len(got.Foreign) > 0 || got.Unseen != "" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -167,34 +167,34 @@ func TestKubeletPlacesWithTwoNames(t *testing.T) {
 func TestUnseenKubelet(t *testing.T) {
 	for _, c := range []struct {
 		name, why string
-		change    func(h *node.Host) error
+		change    func(m *node.Machine) error
 	}{
-		{"no /proc", "no process of kubelet is seen", func(h *node.Host) error { h.Proc = ""; return nil }},
-		{"no kubelet", "no process of kubelet is seen", func(h *node.Host) error { return os.RemoveAll(filepath.Join(h.Proc, "900")) }},
-		{"in a container", "no process of kubelet is seen", func(h *node.Host) error {
-			ns := filepath.Join(h.Proc, "900/ns/mnt")
+		{"no /proc", "no process of kubelet is seen", func(m *node.Machine) error { m.Proc = ""; return nil }},
+		{"no kubelet", "no process of kubelet is seen", func(m *node.Machine) error { return os.RemoveAll(filepath.Join(m.Proc, "900")) }},
+		{"in a container", "no process of kubelet is seen", func(m *node.Machine) error {
+			ns := filepath.Join(m.Proc, "900/ns/mnt")
 			return joined(os.Remove(ns), os.Symlink("mnt:[2]", ns))
 		}},
-		{"two of them", "2 processes of kubelet are seen", func(h *node.Host) error {
-			return os.CopyFS(filepath.Join(h.Proc, "901"), os.DirFS(filepath.Join(h.Proc, "900")))
+		{"two of them", "2 processes of kubelet are seen", func(m *node.Machine) error {
+			return os.CopyFS(filepath.Join(m.Proc, "901"), os.DirFS(filepath.Join(m.Proc, "900")))
 		}},
-		{"no working directory", "its working directory cannot be read", func(h *node.Host) error { return os.Remove(filepath.Join(h.Proc, "900/cwd")) }},
-		{"no environment", "kubelet's process 900: ", func(h *node.Host) error { return os.Remove(filepath.Join(h.Proc, "900/environ")) }},
-		{"no root", "the files of kubelet's process 900: ", func(h *node.Host) error {
-			root := filepath.Join(h.Proc, "900/root")
+		{"no working directory", "its working directory cannot be read", func(m *node.Machine) error { return os.Remove(filepath.Join(m.Proc, "900/cwd")) }},
+		{"no environment", "kubelet's process 900: ", func(m *node.Machine) error { return os.Remove(filepath.Join(m.Proc, "900/environ")) }},
+		{"no root", "the files of kubelet's process 900: ", func(m *node.Machine) error {
+			root := filepath.Join(m.Proc, "900/root")
 			return joined(os.Remove(root), os.WriteFile(root, nil, 0o600))
 		}},
-		{"another root directory", "is not the directory that kubelet sees", func(h *node.Host) error {
-			root := filepath.Join(h.Proc, "900/root")
+		{"another root directory", "is not the directory that kubelet sees", func(m *node.Machine) error {
+			root := filepath.Join(m.Proc, "900/root")
 			return joined(os.Remove(root), os.MkdirAll(filepath.Join(root, "var/lib/kubelet"), 0o755))
 		}},
-		{"no root directory here", "is not the directory that kubelet sees", func(h *node.Host) error { return os.RemoveAll(h.Root.Path("/var/lib/kubelet")) }},
+		{"no root directory here", "is not the directory that kubelet sees", func(m *node.Machine) error { return os.RemoveAll(m.Root.Path("/var/lib/kubelet")) }},
 	} {
-		h := kubeletHost(t, "SECRET=hunter2\nHOME=/root\n", "/root/.docker/config.json", login)
-		if err := c.change(&h); err != nil {
+		m := kubeletMachine(t, "SECRET=hunter2\nHOME=/root\n", "/root/.docker/config.json", login)
+		if err := c.change(&m); err != nil {
 			t.Fatal(err)
 		}
-		got := node.FindKubeletLogins(h)
+		got := node.FindKubeletLogins(m)
 		if !strings.Contains(got.Unseen, c.why) || got.Path != "" || got.Foreign != nil {
 			t.Errorf("%s: %+v", c.name, got)
 		}

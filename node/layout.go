@@ -62,9 +62,9 @@ func layoutOf(root *nodefs.Root, config string) Layout {
 }
 
 // fromLayout uses the configuration of an installed distribution.
-func (c *Containerd) fromLayout(h Host) bool {
+func (c *Containerd) fromLayout(m Machine) bool {
 	for _, known := range configPaths() {
-		if _, err := h.Root.Lstat(known.path); err == nil {
+		if _, err := m.Root.Lstat(known.path); err == nil {
 			c.Source, c.ConfigPath, c.Detail = FromLayout, known.path, string(known.layout)
 			return true
 		}

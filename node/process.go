@@ -23,8 +23,8 @@ type process struct {
 
 // containerds lists the containerds of the node by process number, without those in containers
 // and without the one that dockerd starts for itself.
-func (h Host) containerds() ([]process, error) {
-	all, err := h.processes("containerd")
+func (m Machine) containerds() ([]process, error) {
+	all, err := m.processes("containerd")
 	return slices.DeleteFunc(all, func(p process) bool {
 		config := p.path(p.option("config", "c"))
 		return p.hasCommand() || strings.HasPrefix(config, "/var/run/docker/") || strings.HasPrefix(config, "/run/docker/")
@@ -32,8 +32,8 @@ func (h Host) containerds() ([]process, error) {
 }
 
 // kubeletEndpoint is the runtime socket on kubelet's command line.
-func (h Host) kubeletEndpoint() string {
-	all, err := h.processes("kubelet")
+func (m Machine) kubeletEndpoint() string {
+	all, err := m.processes("kubelet")
 	if err != nil {
 		return ""
 	}
@@ -47,11 +47,11 @@ func (h Host) kubeletEndpoint() string {
 
 // processes lists the processes of this name outside containers. One that ends in the meantime
 // is left out.
-func (h Host) processes(name string) ([]process, error) {
-	if h.Proc == "" {
+func (m Machine) processes(name string) ([]process, error) {
+	if m.Proc == "" {
 		return nil, nil
 	}
-	proc, err := procfs.NewFS(h.Proc)
+	proc, err := procfs.NewFS(m.Proc)
 	var procs procfs.Procs
 	if err == nil {
 		procs, err = proc.AllProcs()
@@ -60,7 +60,7 @@ func (h Host) processes(name string) ([]process, error) {
 		return nil, fmt.Errorf("find the process of %s: %w", name, err)
 	}
 	mounts := func(pid int) string {
-		space, _ := os.Readlink(filepath.Join(h.Proc, strconv.Itoa(pid), "ns", "mnt"))
+		space, _ := os.Readlink(filepath.Join(m.Proc, strconv.Itoa(pid), "ns", "mnt"))
 		return space
 	}
 	node := mounts(1)

@@ -16,8 +16,8 @@ import (
 
 // ProxyOf reads the proxy variables of a process' environment, and nothing else of it, as net/http
 // reads them.
-func ProxyOf(h Host, pid int) (proxy.Settings, error) {
-	p, err := procOf(h, pid)
+func ProxyOf(m Machine, pid int) (proxy.Settings, error) {
+	p, err := procOf(m, pid)
 	if err != nil {
 		return proxy.Settings{}, err
 	}
@@ -35,12 +35,12 @@ func ProxyOf(h Host, pid int) (proxy.Settings, error) {
 
 // Identity identifies one process: by the boot of the machine, its number, and its start time.
 // A restarted process has another identity.
-func Identity(h Host, pid int) (string, error) {
-	stat, err := statOf(h, pid)
+func Identity(m Machine, pid int) (string, error) {
+	stat, err := statOf(m, pid)
 	if err != nil {
 		return "", err
 	}
-	boot, err := os.ReadFile(filepath.Join(h.Proc, "sys/kernel/random/boot_id"))
+	boot, err := os.ReadFile(filepath.Join(m.Proc, "sys/kernel/random/boot_id"))
 	if err != nil {
 		boot = []byte("unknown boot")
 	}
@@ -48,8 +48,8 @@ func Identity(h Host, pid int) (string, error) {
 }
 
 // Started returns when a process was started.
-func Started(h Host, pid int) (time.Time, error) {
-	stat, err := statOf(h, pid)
+func Started(m Machine, pid int) (time.Time, error) {
+	stat, err := statOf(m, pid)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -57,16 +57,16 @@ func Started(h Host, pid int) (time.Time, error) {
 	return time.UnixMilli(int64(math.Round(seconds * 1000))), err
 }
 
-func procOf(h Host, pid int) (procfs.Proc, error) {
-	proc, err := procfs.NewFS(h.Proc)
+func procOf(m Machine, pid int) (procfs.Proc, error) {
+	proc, err := procfs.NewFS(m.Proc)
 	if err != nil {
 		return procfs.Proc{}, err
 	}
 	return proc.Proc(pid)
 }
 
-func statOf(h Host, pid int) (procfs.ProcStat, error) {
-	p, err := procOf(h, pid)
+func statOf(m Machine, pid int) (procfs.ProcStat, error) {
+	p, err := procOf(m, pid)
 	if err != nil {
 		return procfs.ProcStat{}, err
 	}

@@ -23,13 +23,13 @@ const (
 
 // ReadsFrom reports whether containerd reads hosts.toml files below dir, a path on the node. If
 // not, why names the cause, and remedy says what to do.
-func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string) {
-	if c.Absent(h) {
+func (c Containerd) ReadsFrom(m Machine, dir string) (r Reading, why, remedy string) {
+	if c.Absent(m) {
 		return CannotTell, "no containerd was found", ""
 	}
 	for _, imported := range c.Config.ImportDirs() {
 		// If the node's processes cannot be seen, only some of its files may be mounted.
-		if _, err := h.Root.Lstat(imported); err != nil && h.Proc == "" {
+		if _, err := m.Root.Lstat(imported); err != nil && m.Proc == "" {
 			return CannotTell, fmt.Sprintf("%s imports files from %s, which cannot be seen from here", c.ConfigPath, imported), ""
 		}
 	}
@@ -38,10 +38,10 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 		why, remedy = c.firstBlocking(v)
 		return DoesNot, why, remedy
 	}
-	if same, remedy := c.SameDir(h, v, dir); !same {
+	if same, remedy := c.SameDir(m, v, dir); !same {
 		return DoesNot, fmt.Sprintf("it reads %s, and Berth writes to %s", v.ConfigPath, dir), remedy
 	}
-	if changed := ChangedSince(h, c); len(changed) > 0 {
+	if changed := ChangedSince(m, c); len(changed) > 0 {
 		return NotYet, changed[0] + " was changed after containerd was started", c.Restart()
 	}
 	if !containerdconf.Assess(c.Config, c.Release).Honoured {
@@ -95,15 +95,15 @@ func (c Containerd) Restart() string {
 
 // SameDir reports whether containerd reads dir, where Berth writes; if not, remedy makes both
 // agree.
-func (c Containerd) SameDir(h Host, v containerdconf.Assessment, dir string) (same bool, remedy string) {
+func (c Containerd) SameDir(m Machine, v containerdconf.Assessment, dir string) (same bool, remedy string) {
 	dir = path.Clean(dir)
 	reads := slices.DeleteFunc(strings.Split(v.ConfigPath, ":"), func(s string) bool { return s == "" })
 	if slices.Contains(reads, dir) || c.Layout.stable(v.CertsDir) == dir {
 		return true, ""
 	}
-	if wanted, err := h.Root.Resolve(dir); err == nil {
+	if wanted, err := m.Root.Resolve(dir); err == nil {
 		for _, name := range reads {
-			if real, err := h.Root.Resolve(name); err == nil && real == wanted {
+			if real, err := m.Root.Resolve(name); err == nil && real == wanted {
 				return true, ""
 			}
 		}

@@ -40,10 +40,10 @@ func TestReadsFrom(t *testing.T) {
 		"of another tool":              {"-- root/var/lib/rancher/k3s/agent/etc/containerd/config.toml --\n" + v2, "", "", node.DoesNot, "config_path is not set", "upgrade k3s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := host(t, c.archive)
+			m := machine(t, c.archive)
 			var asked []string
-			h.Version = says(c.version, &asked)
-			found, err := node.Discover(t.Context(), h)
+			m.Version = says(c.version, &asked)
+			found, err := node.Discover(t.Context(), m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,7 @@ func TestReadsFrom(t *testing.T) {
 			if dir == "" {
 				dir = "/etc/containerd/certs.d"
 			}
-			got, why, remedy := found.ReadsFrom(h, dir)
+			got, why, remedy := found.ReadsFrom(m, dir)
 			if got != c.want || !strings.Contains(why, c.why) || !strings.Contains(remedy, c.remedy) || (c.why == "") != (why == "") {
 				t.Errorf("%s: %s; %s", got, why, remedy)
 			}

@@ -21,16 +21,16 @@ type Running struct {
 // one or, if none is seen, of the one that its unit would start. It is zero if it cannot be
 // known; for a distribution with its own containerd it is not guessed. It reads no
 // configuration.
-func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
-	if h.Version == nil {
+func (r *Running) Release(ctx context.Context, m Machine) containerdconf.Release {
+	if m.Version == nil {
 		return containerdconf.Release{}
 	}
-	c, identity, err := running(h)
+	c, identity, err := running(m)
 	if err != nil {
 		return containerdconf.Release{}
 	}
 	if identity == "" || identity != r.identity || r.release.IsZero() {
-		c.findRelease(ctx, h)
+		c.findRelease(ctx, m)
 		r.identity, r.release = identity, c.Release
 	}
 	return r.release
@@ -38,26 +38,26 @@ func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 
 var errProcessUnseen = errors.New("its process cannot be seen")
 
-// running finds the containerd of h and its identity: the process or, if none is seen, the
+// running finds the containerd of m and its identity: the process or, if none is seen, the
 // program; "" if that is missing.
-func running(h Host) (c Containerd, identity string, err error) {
-	processes, err := h.containerds()
+func running(m Machine) (c Containerd, identity string, err error) {
+	processes, err := m.containerds()
 	switch {
 	case err != nil:
 		return c, "", err
 	case len(processes) > 0:
-		if err = c.fromProcesses(h, processes); err == nil {
-			identity, err = Identity(h, c.PID)
+		if err = c.fromProcesses(m, processes); err == nil {
+			identity, err = Identity(m, c.PID)
 		}
 		return c, identity, err
-	case c.fromLayout(h):
+	case c.fromLayout(m):
 		return c, "", errProcessUnseen
 	}
-	if err := c.fromUnit(h); err != nil {
+	if err := c.fromUnit(m); err != nil {
 		return c, "", err
 	}
-	c.Binary = cmp.Or(c.Binary, defaultBinary(h))
-	real, err := h.Root.Resolve(c.Binary)
+	c.Binary = cmp.Or(c.Binary, defaultBinary(m))
+	real, err := m.Root.Resolve(c.Binary)
 	if err != nil {
 		return c, "", nil
 	}

@@ -50,7 +50,7 @@ func (k Kind) Doc() string { return Docs + "#" + strings.ToLower(k.Name) }
 // Kinds lists every possible alarm.
 func Kinds() []Kind {
 	var kinds []Kind
-	for _, r := range rules() {
+	for _, r := range alarmRules() {
 		kinds = append(kinds, r.Kind)
 	}
 	return kinds
@@ -61,7 +61,7 @@ func Kinds() []Kind {
 // the facts of the snapshot change, not with time alone.
 func Alarms(s Snapshot) []Alarm {
 	var all []Alarm
-	for _, r := range rules() {
+	for _, r := range alarmRules() {
 		for _, a := range r.find(s) {
 			a.Name, a.Doc = r.Name, r.Doc()
 			if a.Severity == "" {

@@ -30,7 +30,7 @@ state as JSON at --listen, with the name of the node's pool that BERTH_POOL give
 		Example: "  berth agent\n  berth agent -c config.yaml --root /tmp/try --listen 127.0.0.1:0",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := agent.CheckListen(opts.Listen); err != nil {
+			if err := cli.CheckListen(opts.Listen); err != nil {
 				return cli.Usage(err)
 			}
 			n, err := reconcile.Open(o.Root)

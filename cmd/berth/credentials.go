@@ -124,8 +124,12 @@ func checkHosts(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *conf
 	t.ResolveOnly = true
 	r := t.Image(cmd.Context(), image)
 	for _, h := range r.Hosts {
-		c := pullView{Host: strings.TrimPrefix(strings.TrimPrefix(h.URL, "https://"), "http://"), OK: h.Resolve.OK, Refused: h.Resolve.Refused(), Status: h.Resolve.Status, Detail: h.Resolve.Detail}
-		c.Host, _, _ = strings.Cut(c.Host, "/")
+		host := strings.TrimPrefix(strings.TrimPrefix(h.URL, "https://"), "http://")
+		host, _, _ = strings.Cut(host, "/")
+		c := pullView{
+			Host: host, OK: h.Resolve.OK, Refused: h.Resolve.Refused(),
+			Status: h.Resolve.Status, Detail: h.Resolve.Detail,
+		}
 		for _, n := range r.Notes {
 			if n.ID == "denied" && strings.HasPrefix(n.Text, c.Host+" ") {
 				c.Detail, c.Remedy = n.Text, n.Remedy

@@ -38,8 +38,8 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 			if err != nil {
 				return err
 			}
-			defer in.Host.Root.Close()
-			if sameNetwork(in.Host.Proc) || cmd.Flags().Changed("address") {
+			defer in.Machine.Root.Close()
+			if sameNetwork(in.Machine.Proc) || cmd.Flags().Changed("address") {
 				in.Agent = func(ctx context.Context) (doctor.AgentReport, error) { return agentReport(ctx, address) }
 			}
 			findings := doctor.Examine(cmd.Context(), in)
@@ -63,9 +63,13 @@ func doctorInput(o *cli.Options, proc string) (doctor.Input, error) {
 	if err != nil {
 		return doctor.Input{}, err
 	}
-	in := doctor.Input{Host: nodeHost(o, root, proc), ConfigFile: o.Config, ConfigNamed: o.Config != "", Getenv: os.Getenv, Now: time.Now}
-	if in.Host.Proc != "" {
-		in.Sys = filepath.Join(filepath.Dir(filepath.Clean(in.Host.Proc)), "sys")
+	in := doctor.Input{
+		Machine:    machine(o, root, proc),
+		ConfigFile: o.Config, ConfigNamed: o.Config != "",
+		Getenv: os.Getenv, Now: time.Now,
+	}
+	if in.Machine.Proc != "" {
+		in.Sys = filepath.Join(filepath.Dir(filepath.Clean(in.Machine.Proc)), "sys")
 	}
 	if in.ConfigFile == "" {
 		in.ConfigFile = root.Path(reconcile.ConfigFile)
@@ -76,7 +80,7 @@ func doctorInput(o *cli.Options, proc string) (doctor.Input, error) {
 	} else if in.ConfigErr != nil {
 		in.ConfigErr = errors.New(in.ConfigErr.Error()) // a missing file that the config names is not ErrNotExist
 	}
-	in.InstallKubelet = func(ctx context.Context) error { return kubeletRefusal(ctx, o, in.Host, in.Config) }
+	in.InstallKubelet = func(ctx context.Context) error { return kubeletRefusal(ctx, o, in.Machine, in.Config) }
 	return in, nil
 }
 

@@ -62,7 +62,6 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 			return i.run(cmd, (*install.Installer).Install)
 		},
 	}
-	cmd.SetIn(o.Terminal)
 	i.flags(cmd)
 	cmd.Flags().BoolVar(&i.tokens, "service-account-tokens", false, "make kubelet pass a token of the pod's service account to the provider, for pulls from ECR with the pod's own role (kubelet 1.34 or later, and a right for the nodes: see docs/credentials.md)")
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
@@ -106,7 +105,9 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		annotations = nil
 	}
 	o := install.Options{
-		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
+		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations,
+		DropMirrors: i.dropMirrors, NoRestart: i.noRestart,
+		Programs:       install.Programs(root, i.provider),
 		ValidateDocker: install.ValidateDocker,
 		Say: func(line string) {
 			if done = append(done, line); i.Output == "text" {
@@ -122,7 +123,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	case !errors.Is(err, systemd.ErrNotRunning):
 		return err
 	}
-	in, err := install.New(i.host(root), o)
+	in, err := install.New(i.machine(root), o)
 	if err != nil {
 		return err
 	}
@@ -161,12 +162,11 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 	if i.yes {
 		return nil
 	}
-	in := cmd.InOrStdin()
-	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if f, ok := i.Terminal.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return errNoTerminal
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
-	line, err := bufio.NewReader(cli.Interruptible(cmd.Context(), in)).ReadString('\n')
+	line, err := bufio.NewReader(cli.Interruptible(cmd.Context(), i.Terminal)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -177,16 +177,16 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 	return errors.New("the answer was no")
 }
 
-// host is the node below the root. In a container that has the whole node there, its /proc is found
+// machine is the node below the root. In a container that has the whole node there, its /proc is found
 // without --proc.
-func (i *installOptions) host(root *nodefs.Root) node.Host {
+func (i *installOptions) machine(root *nodefs.Root) node.Machine {
 	proc := i.proc
 	if dir, err := filepath.Abs(i.Root); proc == "" && err == nil && dir != "/" {
 		if below := filepath.Join(dir, "proc"); isProc(below) {
 			proc = below
 		}
 	}
-	return nodeHost(i.Options, root, proc)
+	return machine(i.Options, root, proc)
 }
 
 func isProc(dir string) bool {
@@ -205,5 +205,5 @@ func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stde
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.Config, root.Path(reconcile.ConfigFile)))
 		return "", nil, config.Default().RoleAnnotations(), false
 	}
-	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), cfg.RoleAnnotations(), true
+	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.machine(root))), cfg.RoleAnnotations(), true
 }

@@ -1,8 +1,9 @@
 // Command berth decides where the container images of a node are pulled from, and with which
 // credentials. "berth help" lists its verbs.
 //
-// Each verb has a file here with its flags, its output and its exit code. The packages agent,
-// node/... and images do the work. Start reading at verbs.
+// Each verb has a file here with its flags, its output and its exit code; those of "berth images" are
+// in a package of their own, and what all verbs share is in cli. The packages agent, node/... and
+// images do the work. Start reading at verbs.
 package main
 
 import (

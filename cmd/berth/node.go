@@ -14,22 +14,22 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// nodeHost is the node below the root. Its processes are looked at, and containerd is asked for
+// machine is the node below the root. Its processes are looked at, and containerd is asked for
 // its version, only where the node's /proc is known: named by proc, or this machine's.
-func nodeHost(o *cli.Options, root *nodefs.Root, proc string) node.Host {
-	h := node.Host{Root: root, Proc: proc}
+func machine(o *cli.Options, root *nodefs.Root, proc string) node.Machine {
+	m := node.Machine{Root: root, Proc: proc}
 	if dir, err := filepath.Abs(o.Root); proc == "" && err == nil && dir == "/" {
-		h.Proc = "/proc"
+		m.Proc = "/proc"
 	}
-	if h.Proc != "" {
-		h.Version = node.AskVersion
+	if m.Proc != "" {
+		m.Version = node.AskVersion
 	}
-	return h
+	return m
 }
 
 // kubeletRefusal is why "berth install --kubelet" would refuse the node, nil when it would
 // not. Nothing is changed. cfg may be nil.
-func kubeletRefusal(ctx context.Context, o *cli.Options, h node.Host, cfg *config.Config) error {
-	images := desired.KubeletImages(cmp.Or(cfg, config.Default()), reconcile.Inspect(ctx, h))
-	return install.KubeletRefusal(ctx, h, images)
+func kubeletRefusal(ctx context.Context, o *cli.Options, m node.Machine, cfg *config.Config) error {
+	images := desired.KubeletImages(cmp.Or(cfg, config.Default()), reconcile.Inspect(ctx, m))
+	return install.KubeletRefusal(ctx, m, images)
 }

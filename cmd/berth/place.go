@@ -47,7 +47,8 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 			}
 			opts.Text = providerconfig.ConfigRequiringRules()
 			if tokens {
-				if opts.Text, err = providerconfig.Ours(providerconfig.Wanted{RequireRules: true, RoleAnnotations: []string{ecr.RoleAnnotation}}, nil); err != nil {
+				wanted := providerconfig.Wanted{RequireRules: true, RoleAnnotations: []string{ecr.RoleAnnotation}}
+				if opts.Text, err = providerconfig.Ours(wanted, nil); err != nil {
 					return err
 				}
 			}

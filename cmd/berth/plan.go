@@ -57,7 +57,7 @@ func printPlan(o *cli.Options, w io.Writer, plan reconcile.Plan) error {
 		}
 	}
 	// Of another file than a hosts.toml nothing is shown but its name.
-	if err := hostsconf.WriteDiff(w, hostsconf.Desired{}, plan.ConfigJSON.Changes, cli.Painter(w)); err != nil {
+	if err := hostsconf.WriteDiff(w, hostsconf.DesiredFiles{}, plan.ConfigJSON.Changes, cli.Painter(w)); err != nil {
 		return err
 	}
 	if len(summary.Credentials) > 0 {

@@ -106,12 +106,12 @@ func newTracer(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *confi
 	if cfg != nil {
 		containerds, dockers = cfg.Containerd.CertsDir, cfg.Docker.CertsDir
 	}
-	h := nodeHost(o, root, proc)
+	m := machine(o, root, proc)
 	var looked trace.Node
 	if docker {
-		looked, err = trace.LookDocker(cmd.Context(), h, dockers, os.Getenv)
+		looked, err = trace.LookDocker(cmd.Context(), m, dockers, os.Getenv)
 	} else {
-		looked, err = trace.Look(cmd.Context(), h, containerds, os.Getenv)
+		looked, err = trace.Look(cmd.Context(), m, containerds, os.Getenv)
 	}
 	if err != nil {
 		return nil, err
@@ -136,6 +136,6 @@ func newTracer(o *cli.Options, cmd *cobra.Command, n *reconcile.Node, cfg *confi
 			return desired.CheckRealm(cfg, learned.Facts, u, server)
 		}
 	}
-	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return kubeletRefusal(cmd.Context(), o, h, cfg) })
+	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(m, func() error { return kubeletRefusal(cmd.Context(), o, m, cfg) })
 	return t, nil
 }

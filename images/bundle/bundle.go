@@ -14,9 +14,13 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/berth-registry/berth/images/layout"
+	"github.com/berth-registry/berth/images/reference"
 )
 
 // Plan is the content of a bundle.
@@ -38,8 +42,16 @@ type Needed struct {
 	Repository string
 }
 
-// FirstPart is the file with which a bundle in several parts begins.
-func FirstPart(name string) string { return part(name, 0) }
+// IndexFile returns the file that changes when images are added or replaced.
+func IndexFile(at reference.Location) string {
+	if at.Bundle() == "" {
+		return filepath.Join(at.Layout(), layout.IndexFile)
+	}
+	if _, err := os.Stat(at.Bundle()); err != nil {
+		return part(at.Bundle(), 0)
+	}
+	return at.Bundle()
+}
 
 // part is the name of part i of a bundle that is split, or of the bundle for i = -1.
 func part(name string, i int) string {

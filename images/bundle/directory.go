@@ -98,7 +98,7 @@ func State(sources []string) string {
 	for _, path := range sources {
 		if info := add(path); info == nil || !info.IsDir() {
 			if !strings.HasSuffix(path, part("", 0)) {
-				add(FirstPart(path))
+				add(part(path, 0))
 			}
 			continue
 		}

@@ -31,12 +31,7 @@ func (c *Copier) Contents(ctx context.Context, name string, images []reference.R
 	if err != nil {
 		return nil, err
 	}
-	var problems []error
-	if len(images) == 0 && r.from != nil {
-		images, problems = r.from.References()
-	}
-	r.addTasks(images)
-	r.planAll(ctx)
+	problems := r.resolveImages(ctx, images)
 	all := &Contents{Name: name, images: map[reference.Reference]v1.Hash{}, sizes: map[v1.Hash]int64{}, repositories: map[v1.Hash][]string{}}
 	for _, t := range r.tasks {
 		if t.err != nil {

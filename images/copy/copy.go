@@ -1,7 +1,7 @@
 // Package copy copies images between registries, OCI layouts and bundles.
 //
 // It promises that a copy has the same digests, that existing content is not sent again, and that a
-// tag is set last, so that a run after a kill completes it. Start reading at [Copier.Copy]: plan.go
+// tag is set last, so that a run after a kill completes it. Start reading at [Copier.Copy]: resolve.go
 // finds the content of each image, push.go sends it, and bundle.go writes it into one file.
 package copy
 
@@ -98,12 +98,7 @@ func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, t
 	if err != nil {
 		return nil, err
 	}
-	var problems []error
-	if len(images) == 0 && r.from != nil {
-		images, problems = r.from.References()
-	}
-	r.addTasks(images)
-	r.planAll(ctx)
+	problems := r.resolveImages(ctx, images)
 	if to.Bundle() != "" {
 		problems = append(problems, r.fill(ctx))
 	} else {

@@ -46,7 +46,7 @@ func (p *Progress) begin(images int) {
 	}
 }
 
-func (p *Progress) planned() {
+func (p *Progress) resolvedOne() {
 	if p != nil {
 		p.resolved.Add(1)
 	}
@@ -120,21 +120,6 @@ func (r Reached) Line(since time.Duration) string {
 		}
 	}
 	return b.String()
-}
-
-// Size formats a number of bytes.
-func Size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f := float64(max(n, 0))
-	i := 0
-	for f >= 1000 && i < len(units)-1 {
-		f /= 1024
-		i++
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
 }
 
 // Watch calls show with the current line every interval until ctx ends.

@@ -77,7 +77,7 @@ func (r *run) chooseHolders() {
 	r.copier.Progress.expect(total)
 }
 
-// copyAll copies all planned tasks, in their order.
+// copyAll copies all resolved tasks, in their order.
 func (r *run) copyAll(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))

@@ -51,7 +51,7 @@ type repoPair struct {
 	path, mountFrom string
 
 	mu      sync.Mutex
-	parts   map[partKey]*plannedPart
+	parts   map[partKey]*resolvedPart
 	missing bool // the target registry has no such repository yet
 }
 
@@ -65,7 +65,7 @@ func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
 	if pair := r.repoPairs[key]; pair != nil {
 		return pair, nil
 	}
-	pair := &repoPair{name: target.Name(), parts: map[partKey]*plannedPart{}}
+	pair := &repoPair{name: target.Name(), parts: map[partKey]*resolvedPart{}}
 	var err error
 	if pair.src, err = r.origin(image); err != nil {
 		return nil, err

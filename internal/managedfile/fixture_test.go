@@ -76,7 +76,7 @@ func (w *world) close() { w.root.Close() }
 // restart opens the store as a new process does.
 func (w *world) restart() {
 	w.t.Helper()
-	opts := append([]Option{WithClock(func() time.Time { return w.now })}, w.opts...)
+	opts := append([]Option{func(s *Store) { s.now = func() time.Time { return w.now } }}, w.opts...)
 	s, err := Open(w.root, record.DefaultStateDir, opts...)
 	if err != nil {
 		w.t.Fatalf("open: %v", err)

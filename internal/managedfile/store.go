@@ -35,9 +35,6 @@ type Option func(*Store)
 // other files is left.
 func WithPrivate(names ...string) Option { return func(s *Store) { s.private = names } }
 
-// WithClock replaces the clock.
-func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
-
 // WithSteps calls hook before every change to the file system; the change fails with the hook's
 // error. Changes are then made one after the other. It is for tests that stop or kill a write.
 func WithSteps(hook func(nodefs.Step) error) Option { return func(s *Store) { s.step = hook } }

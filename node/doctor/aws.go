@@ -55,7 +55,7 @@ func (e *examination) ecrHosts() []ecr.Registry {
 func (e *examination) tokens() {
 	const name = "tokens"
 	hosts := e.ecrHosts()
-	dir, err := e.Host.Root.Resolve(credprovider.TokenDir)
+	dir, err := e.Machine.Root.Resolve(credprovider.TokenDir)
 	if err != nil {
 		e.add(name, Fail, fmt.Sprintf("%s: %v", credprovider.TokenDir, err), "make it a directory of mode 0700")
 		return
@@ -65,7 +65,7 @@ func (e *examination) tokens() {
 		return
 	}
 	var rules credprovider.Rules
-	if file, err := e.Host.Root.Resolve(credprovider.RulesFile); err == nil {
+	if file, err := e.Machine.Root.Resolve(credprovider.RulesFile); err == nil {
 		if found, err := credprovider.ReadRules(file); err == nil {
 			rules = found
 		}

@@ -61,7 +61,7 @@ func TestMetadataIsNotNeeded(t *testing.T) {
 	aws.AddKey(fakeaws.Key{ID: "AKIAX", Secret: "not-told"})
 	p := bed(t, running+ecrConfig+"ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n")
 	p.Getenv = os.Getenv
-	m, err := reconcile.Open(p.Host.Root.Path("/"))
+	m, err := reconcile.Open(p.Machine.Root.Path("/"))
 	if err != nil {
 		t.Fatal(err)
 	}

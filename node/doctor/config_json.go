@@ -17,7 +17,7 @@ func (e *examination) configJSON(ctx context.Context) {
 	if e.Config == nil || !e.Config.Kubelet.ConfigJSON {
 		return
 	}
-	p, err := reconcile.ConfigJSON(ctx, e.Host, e.Config)
+	p, err := reconcile.ConfigJSON(ctx, e.Machine, e.Config)
 	if err != nil {
 		e.add(name, Warn, err.Error(), "run this as root")
 		return

@@ -29,7 +29,7 @@ func TestConfigJSON(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	examine := func(body, proc string) (found []doctor.Finding, kubelet doctor.Finding) {
 		all := doctor.Examine(t.Context(), doctor.Input{
-			Host: node.Host{Root: root, Proc: proc}, Config: nodetest.ParseConfig(t, body), ConfigFile: "config.yaml",
+			Machine: node.Machine{Root: root, Proc: proc}, Config: nodetest.ParseConfig(t, body), ConfigFile: "config.yaml",
 			Getenv: func(string) string { return "" },
 		})
 		for _, f := range all {

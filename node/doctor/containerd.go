@@ -16,12 +16,12 @@ func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 // containerd reports which containerd runs, and whether it honours hosts.toml files.
 func (e *examination) containerd(ctx context.Context) {
 	var err error
-	if e.engine, err = node.Discover(ctx, e.Host); err != nil {
+	if e.engine, err = node.Discover(ctx, e.Machine); err != nil {
 		e.add("containerd", Fail, err.Error(), "run this as root on the node itself")
 		return
 	}
 	c := e.engine
-	if c.Absent(e.Host) {
+	if c.Absent(e.Machine) {
 		e.add("containerd", Fail, "no containerd was found: no process, no service, no configuration", "install it first, or run this where it runs")
 		e.sameDirectory(c)
 		return
@@ -35,7 +35,7 @@ func (e *examination) containerd(ctx context.Context) {
 		what += fmt.Sprintf(" (%s)", c.Layout)
 	}
 	switch {
-	case c.PID == 0 && e.Host.Proc != "":
+	case c.PID == 0 && e.Machine.Proc != "":
 		e.add("containerd", Warn, "no containerd runs here; examined: "+what, "start it, or run this where it runs")
 	case len(c.Others) > 0:
 		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not examined", what, len(c.Others)), "")
@@ -51,7 +51,7 @@ func (e *examination) containerd(ctx context.Context) {
 // verdict reports the issues of the configuration.
 func (e *examination) verdict(c node.Containerd) {
 	const name = "config-path"
-	switch changed := node.ChangedSince(e.Host, c); {
+	switch changed := node.ChangedSince(e.Machine, c); {
 	case len(changed) > 0:
 		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is reported here may not be in effect",
 			strings.Join(changed, ", ")), node.Restart(c.Unit, "containerd"))
@@ -81,7 +81,7 @@ func (e *examination) sameDirectory(c node.Containerd) {
 		e.certsDir = writes
 		return
 	}
-	same, remedy := c.SameDir(e.Host, c.Verdict, writes)
+	same, remedy := c.SameDir(e.Machine, c.Verdict, writes)
 	if same {
 		return
 	}

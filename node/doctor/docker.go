@@ -17,7 +17,7 @@ func (e *examination) docker(ctx context.Context) {
 	if e.Config != nil {
 		mode = e.Config.Docker.Mode
 	}
-	d, found, err := node.DiscoverDocker(ctx, e.Host)
+	d, found, err := node.DiscoverDocker(ctx, e.Machine)
 	switch {
 	case err != nil:
 		e.add(name, Warn, err.Error(), "run this as root")

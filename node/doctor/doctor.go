@@ -38,7 +38,7 @@ type Finding struct {
 
 // Input is the node that is examined.
 type Input struct {
-	Host node.Host
+	Machine node.Machine
 	// Config is the RegistryConfig. If it is nil, ConfigErr is the reason.
 	Config     *config.Config
 	ConfigFile string // as this process names it
@@ -64,7 +64,7 @@ type Input struct {
 // Examine runs every check. The findings are in the order of a pull: containerd first, then
 // kubelet.
 func Examine(ctx context.Context, p Input) []Finding {
-	e := &examination{Input: p, inputs: reconcile.Inspect(ctx, p.Host)}
+	e := &examination{Input: p, inputs: reconcile.Inspect(ctx, p.Machine)}
 	e.config()
 	e.agent(ctx)
 	e.containerd(ctx)
@@ -74,7 +74,7 @@ func Examine(ctx context.Context, p Input) []Finding {
 	e.permissions()
 	e.configJSON(ctx)
 	e.kubelet(ctx)
-	e.rules()
+	e.providerRules()
 	e.tokens()
 	e.helpers(ctx)
 	e.metadata(ctx)

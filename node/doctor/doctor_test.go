@@ -46,7 +46,7 @@ func bed(t *testing.T, archive string) doctor.Input {
 			}
 			continue
 		case strings.HasPrefix(f.Name, "proc/"):
-			p.Host.Proc = filepath.Join(dir, "proc")
+			p.Machine.Proc = filepath.Join(dir, "proc")
 		case strings.HasPrefix(f.Name, "sys/"):
 			p.Sys = filepath.Join(dir, "sys")
 		}
@@ -73,7 +73,7 @@ func bed(t *testing.T, archive string) doctor.Input {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	p.Host.Root = root
+	p.Machine.Root = root
 	return p
 }
 
@@ -132,7 +132,7 @@ func TestVersionsOfTheProvider(t *testing.T) {
 	} {
 		p := bed(t, running+kubelet(bothFlags)+providerConfig("berth-credential-provider")+bothPrograms)
 		runs := map[string]int{}
-		p.Host.Version = func(_ context.Context, binary string) (string, error) {
+		p.Machine.Version = func(_ context.Context, binary string) (string, error) {
 			switch name := filepath.Base(binary); name {
 			case "berth-ecr-token":
 				runs[name]++
@@ -390,10 +390,10 @@ registries:
 - {host: ghcr.io, username: u, passwordFile: $DIR/secret}
 `)
 	wide := map[string]string{
-		p.Host.Root.Path("/etc/containerd/certs.d/ghcr.io/hosts.toml"): "chmod 600 /etc/containerd/certs.d/ghcr.io/hosts.toml",
-		p.Host.Root.Path("/var/lib/berth/provider.json"):               "provider.json",
-		p.Host.Root.Path("/run/berth/tokens"):                          "chmod 700 /run/berth/tokens",
-		p.Config.Registries[0].PasswordFile:                            "secret",
+		p.Machine.Root.Path("/etc/containerd/certs.d/ghcr.io/hosts.toml"): "chmod 600 /etc/containerd/certs.d/ghcr.io/hosts.toml",
+		p.Machine.Root.Path("/var/lib/berth/provider.json"):               "provider.json",
+		p.Machine.Root.Path("/run/berth/tokens"):                          "chmod 700 /run/berth/tokens",
+		p.Config.Registries[0].PasswordFile:                               "secret",
 	}
 	for file := range wide {
 		if err := os.Chmod(file, 0o755); err != nil {
@@ -440,7 +440,7 @@ func TestABadConfig(t *testing.T) {
 
 func TestNoProc(t *testing.T) {
 	p := bed(t, running)
-	p.Host.Proc = filepath.Join(t.TempDir(), "none")
+	p.Machine.Proc = filepath.Join(t.TempDir(), "none")
 	if found := find(doctor.Examine(t.Context(), p), "containerd"); len(found) != 1 || found[0].Level != doctor.Fail {
 		t.Errorf("%+v", found)
 	}
@@ -496,7 +496,7 @@ func TestDocker(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := bed(t, c.archive)
-			p.Host.Version = node.AskVersion
+			p.Machine.Version = node.AskVersion
 			var got []string
 			for _, f := range doctor.Examine(t.Context(), p) {
 				if f.Name == "docker" {

@@ -19,7 +19,7 @@ func (e *examination) proxy() {
 		e.add(name, OK, "no running containerd to compare with", "")
 		return
 	}
-	theirs, err := node.ProxyOf(e.Host, e.engine.PID)
+	theirs, err := node.ProxyOf(e.Machine, e.engine.PID)
 	if err != nil {
 		e.add(name, Warn, err.Error(), "run this as root")
 		return

@@ -18,7 +18,7 @@ func (e *examination) helpers(ctx context.Context) {
 		return
 	}
 	var stored credprovider.HelperLogins
-	if dir, err := e.Host.Root.Resolve("/var/lib/berth"); err == nil {
+	if dir, err := e.Machine.Root.Resolve("/var/lib/berth"); err == nil {
 		stored, _ = credprovider.ReadHelperLogins(dir)
 	}
 	now := e.Now

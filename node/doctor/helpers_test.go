@@ -24,7 +24,7 @@ func TestHelpers(t *testing.T) {
 	examine := func(helper, says string) {
 		cfg := config.Default()
 		cfg.Registries = []config.Registry{{Host: "registry.corp", CredentialHelper: helper}}
-		e := &examination{Input: Input{Host: node.Host{Root: root}, Config: cfg}}
+		e := &examination{Input: Input{Machine: node.Machine{Root: root}, Config: cfg}}
 		e.helpers(t.Context())
 		if len(e.findings) != 1 || e.findings[0].Level != Fail || !strings.Contains(e.findings[0].Detail, says) ||
 			strings.Contains(e.findings[0].Detail, "canary") {

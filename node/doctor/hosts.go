@@ -16,7 +16,7 @@ import (
 func (e *examination) hosts() {
 	const name = "hosts"
 	e.certsDir = cmp.Or(e.certsDir, defaultDir)
-	dir, err := e.Host.Root.Resolve(e.certsDir)
+	dir, err := e.Machine.Root.Resolve(e.certsDir)
 	if err != nil {
 		e.add(name, Fail, fmt.Sprintf("%s: %v", e.certsDir, err), "make it a directory")
 		return

@@ -19,7 +19,7 @@ import (
 // configuration, or if the program of a provider is missing.
 func (e *examination) kubelet(ctx context.Context) {
 	const name = "kubelet"
-	k, found, err := node.FindKubelet(e.Host)
+	k, found, err := node.FindKubelet(e.Machine)
 	switch {
 	case err != nil:
 		e.add(name, Warn, err.Error(), "run this as root")
@@ -31,7 +31,7 @@ func (e *examination) kubelet(ctx context.Context) {
 			return
 		}
 	case k.ProviderConfig == "" && k.ProviderDir == "":
-		if k.UnitNamesProvider(e.Host) {
+		if k.UnitNamesProvider(e.Machine) {
 			e.add(name, Warn, "kubelet was started before its unit named a credential provider", node.Restart(k.Unit, "kubelet"))
 			return
 		}
@@ -49,12 +49,12 @@ func (e *examination) kubelet(ctx context.Context) {
 		e.add(name, Fail, "kubelet has one of the flags --image-credential-provider-config and --image-credential-provider-bin-dir, and needs both", "set both flags, or none")
 		return
 	}
-	providers, err := node.ReadProviders(e.Host.Root, k.ProviderConfig)
+	providers, err := node.ReadProviders(e.Machine.Root, k.ProviderConfig)
 	if err != nil {
 		e.add(name, Fail, err.Error(), "fix it; kubelet does not start with it")
 		return
 	}
-	if changed := k.ChangedSince(e.Host); len(changed) > 0 {
+	if changed := k.ChangedSince(e.Machine); len(changed) > 0 {
 		e.add(name, Warn, fmt.Sprintf("%s was changed after kubelet was started, and is read only then; what is reported here may not be in effect",
 			strings.Join(changed, ", ")), node.Restart(k.Unit, "kubelet"))
 	}
@@ -63,7 +63,7 @@ func (e *examination) kubelet(ctx context.Context) {
 		program := p.Name
 		programs = append(programs, program)
 		file := path.Join(k.ProviderDir, program)
-		real, err := e.Host.Root.Resolve(file)
+		real, err := e.Machine.Root.Resolve(file)
 		if err == nil {
 			var info os.FileInfo
 			if info, err = os.Stat(real); err == nil && info.Mode()&0o111 == 0 {
@@ -126,7 +126,7 @@ func (e *examination) podTokens(ctx context.Context, k node.Kubelet, providers [
 		detail += ", by " + k.ProviderConfig
 	}
 	remedy := e.installKubelet(ctx, "run berth install --kubelet --service-account-tokens; with the chart's provider set provider.serviceAccountTokens: true")
-	if minor, ok := k.Minor(ctx, e.Host); ok && minor < providerconfig.TokensSince {
+	if minor, ok := k.Minor(ctx, e.Machine); ok && minor < providerconfig.TokensSince {
 		remedy = fmt.Sprintf("update kubelet, which is of release 1.%d, to 1.%d, or remove serviceAccount from the config", minor, providerconfig.TokensSince)
 	}
 	e.add("kubelet", Warn, detail+effect, remedy)
@@ -139,17 +139,17 @@ func (e *examination) fetcher(ctx context.Context, dir string) string {
 	versions := map[string]string{}
 	for _, name := range providerconfig.Programs() {
 		file := path.Join(dir, name)
-		real, err := e.Host.Root.Resolve(file)
+		real, err := e.Machine.Root.Resolve(file)
 		if err == nil {
 			_, err = os.Stat(real)
 		}
 		if err != nil {
 			return fmt.Sprintf("%s: %s; %s of this release starts it to ask AWS", file, errText(err), providerconfig.Provider)
 		}
-		if e.Host.Version == nil {
+		if e.Machine.Version == nil {
 			continue
 		}
-		output, err := e.Host.Version(ctx, real)
+		output, err := e.Machine.Version(ctx, real)
 		if err != nil {
 			return fmt.Sprintf("%s --version: %v", file, err)
 		}
@@ -196,7 +196,7 @@ func errText(err error) string {
 func (e *examination) builtInKubelet() node.Kubelet {
 	const dir = "/var/lib/rancher/credentialprovider"
 	k := node.Kubelet{ProviderConfig: dir + "/config.yaml", ProviderDir: dir + "/bin"}
-	if _, err := e.Host.Root.Lstat(k.ProviderConfig); err != nil || e.engine.Layout != node.K3s && e.engine.Layout != node.RKE2 {
+	if _, err := e.Machine.Root.Lstat(k.ProviderConfig); err != nil || e.engine.Layout != node.K3s && e.engine.Layout != node.RKE2 {
 		return node.Kubelet{}
 	}
 	return k

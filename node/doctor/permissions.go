@@ -20,7 +20,7 @@ func (e *examination) permissions() {
 		files = append(files, e.Config.DockerConfigFile)
 	}
 	for _, own := range []string{credprovider.RulesFile} {
-		if file, err := e.Host.Root.Resolve(own); err == nil {
+		if file, err := e.Machine.Root.Resolve(own); err == nil {
 			files = append(files, file)
 		}
 	}
@@ -37,7 +37,7 @@ func (e *examination) permissions() {
 			e.add(name, Warn, fmt.Sprintf("%s holds a secret, and has mode %04o", file, info.Mode().Perm()), "chmod 600 "+file)
 		}
 	}
-	if dir, err := e.Host.Root.Resolve(credprovider.TokenDir); err == nil {
+	if dir, err := e.Machine.Root.Resolve(credprovider.TokenDir); err == nil {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
 			e.add(name, Warn, fmt.Sprintf("%s holds tokens, and has mode %04o", credprovider.TokenDir, info.Mode().Perm()), "chmod 700 "+credprovider.TokenDir)
 		}

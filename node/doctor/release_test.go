@@ -34,7 +34,7 @@ func TestReleaseThatRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := bed(t, running+c.file)
 			if c.version != "" {
-				p.Host.Version = func(context.Context, string) (string, error) { return c.version, nil }
+				p.Machine.Version = func(context.Context, string) (string, error) { return c.version, nil }
 			}
 			found := find(doctor.Examine(t.Context(), p), "hosts")
 			if len(found) != 1 || found[0].Level != c.level || !strings.Contains(found[0].Detail, c.says) {

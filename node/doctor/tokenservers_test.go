@@ -32,7 +32,7 @@ registries:
 		"1.7.28": {"own.corp": doctor.Warn, "other.corp": doctor.Warn, "listed.corp": doctor.Warn},
 	} {
 		p := bed(t, running+learned)
-		nodetest.SetRelease(&p.Host, release)
+		nodetest.SetRelease(&p.Machine, release)
 		found := find(doctor.Examine(t.Context(), p), "token-servers")
 		if len(found) != len(want) {
 			t.Errorf("%s: %+v", release, found)
@@ -73,7 +73,7 @@ kind: RegistryConfig
 `
 	for mode, want := range map[string]int{"auto": 2, "off": 0} {
 		p := bed(t, host+"docker: {mode: \""+mode+"\"}\n"+registries)
-		p.Host.Version = node.AskVersion
+		p.Machine.Version = node.AskVersion
 		rows := 0
 		for _, f := range find(doctor.Examine(t.Context(), p), "token-servers") {
 			if !strings.HasPrefix(f.Detail, "Docker: ") {

@@ -21,7 +21,7 @@ var errNoContainerd = errors.New("no containerd was found: no process, no servic
 func (in *Installer) installContainerd(ctx context.Context) Section {
 	c := in.engine
 	s := Section{Name: daemonContainerd}
-	if c.Absent(in.host) {
+	if c.Absent(in.machine) {
 		s.Err = errNoContainerd
 		return s
 	}
@@ -138,7 +138,7 @@ func (in *Installer) noRestartNote(c node.Containerd) string {
 // notLoaded warns that the running containerd may not have read files that are on the node and that
 // Berth did not write.
 func (in *Installer) notLoaded(c node.Containerd) string {
-	if changed := node.ChangedSince(in.host, c); len(changed) > 0 {
+	if changed := node.ChangedSince(in.machine, c); len(changed) > 0 {
 		return fmt.Sprintf("%s was changed after containerd was started; restart containerd, unless that was done since", changed[0])
 	}
 	return ""
@@ -225,7 +225,7 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 		return err
 	}
 	for _, f := range w.Files {
-		now, err := in.host.Root.ReadFile(f.Path)
+		now, err := in.machine.Root.ReadFile(f.Path)
 		switch {
 		case f.Before == nil:
 			i := slices.IndexFunc(snap, func(o managedfile.Observed) bool { return o.Path == f.Path })
@@ -248,17 +248,13 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r *Restart, configPath string, before identity) error {
 	if r.Unit == "" {
 		return in.awaitRuntime(ctx, c, configPath, func() bool {
-			now, err := node.Discover(ctx, in.host)
+			now, err := node.Discover(ctx, in.machine)
 			return err == nil && now.PID != 0 && !before.same(in.identity(ctx, "", now.PID))
 		})
 	}
-	if err := in.step("restart " + r.Unit); err != nil {
+	if err := in.restart(ctx, r.Unit); err != nil {
 		return err
 	}
-	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
-		return err
-	}
-	in.say("restarted %s", r.Unit)
 	return in.awaitRuntime(ctx, c, configPath, nil)
 }
 

@@ -55,8 +55,8 @@ func (in *Installer) hostsFiles(c node.Containerd) int {
 		return 0
 	}
 	n := 0
-	for _, file := range node.List(in.host.Root, path.Join(c.CertsDir(), "*", "hosts.toml")) {
-		raw, err := in.host.Root.ReadFile(file)
+	for _, file := range node.List(in.machine.Root, path.Join(c.CertsDir(), "*", "hosts.toml")) {
+		raw, err := in.machine.Root.ReadFile(file)
 		if err == nil && len(record.WithoutMarker(raw)) < len(raw) {
 			n++
 		}

@@ -70,7 +70,7 @@ func (r runtime) Status(ctx context.Context) (RuntimeStatus, error) {
 
 // status asks the node's containerd.
 func (in *Installer) status(ctx context.Context, c node.Containerd) (RuntimeStatus, error) {
-	socket, err := in.host.Root.Resolve(socketOf(c))
+	socket, err := in.machine.Root.Resolve(socketOf(c))
 	if err != nil {
 		return RuntimeStatus{}, err
 	}

@@ -24,7 +24,7 @@ var errNoDocker = errors.New("no Docker Engine was found: no process, no service
 // afterwards.
 func (in *Installer) installDocker(ctx context.Context) Section {
 	s := Section{Name: daemonDocker}
-	d, found, err := node.DiscoverDocker(ctx, in.host)
+	d, found, err := node.DiscoverDocker(ctx, in.machine)
 	if err == nil && !found {
 		err = errNoDocker
 	}
@@ -43,14 +43,14 @@ func (in *Installer) installDocker(ctx context.Context) Section {
 		}
 		s.Found = append(s.Found, why)
 	}
-	before, err := in.host.Root.ReadFile(d.ConfigPath)
+	before, err := in.machine.Root.ReadFile(d.ConfigPath)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.Err = err
 		return s
 	}
 	after, was, err := edit.SetDockerFeature(before, true)
 	if err == nil && before != nil && in.o.ValidateDocker != nil && d.Binary != "" {
-		err = in.o.ValidateDocker(ctx, in.host.Root.Path(d.Binary), in.host.Root.Path(d.ConfigPath))
+		err = in.o.ValidateDocker(ctx, in.machine.Root.Path(d.Binary), in.machine.Root.Path(d.ConfigPath))
 	}
 	if err != nil {
 		s.Err = fmt.Errorf("%s: %w", d.ConfigPath, err)
@@ -231,16 +231,12 @@ func (in *Installer) putBackDocker(ctx context.Context) error {
 
 // restartDocker restarts Docker and waits until its API says that it has this image store.
 func (in *Installer) restartDocker(ctx context.Context, r *Restart, want node.DockerStore) error {
-	if err := in.step("restart " + r.Unit); err != nil {
+	if err := in.restart(ctx, r.Unit); err != nil {
 		return err
 	}
-	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
-		return err
-	}
-	in.say("restarted %s", r.Unit)
 	end := time.Now().Add(in.o.ReadyTimeout)
 	for {
-		d, found, err := node.DiscoverDocker(ctx, in.host)
+		d, found, err := node.DiscoverDocker(ctx, in.machine)
 		switch {
 		case err != nil:
 			return err
@@ -268,7 +264,7 @@ func (in *Installer) uninstallDocker(ctx context.Context) Section {
 		s.Err = err
 		return s
 	}
-	d, found, err := node.DiscoverDocker(ctx, in.host)
+	d, found, err := node.DiscoverDocker(ctx, in.machine)
 	if err != nil {
 		s.Err = err
 		return s

@@ -110,7 +110,7 @@ func (n *dockerHost) run(o install.Options, plan func(*install.Installer, contex
 	var said []string
 	o.Services, o.ReadyTimeout = n, time.Second
 	o.Say = func(line string) { said = append(said, line) }
-	in, err := install.New(node.Host{Root: root, Proc: filepath.Join(n.dir, "proc")}, o)
+	in, err := install.New(node.Machine{Root: root, Proc: filepath.Join(n.dir, "proc")}, o)
 	if err != nil {
 		n.Fatal(err)
 	}

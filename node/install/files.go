@@ -30,7 +30,7 @@ func scopeOf(name string) managedfile.Scope { return managedfile.Scope{Name: nam
 
 // modeOf returns the permission bits of a foreign file. It follows symlinks.
 func (in *Installer) modeOf(name string) fs.FileMode {
-	real, err := in.host.Root.Resolve(name)
+	real, err := in.machine.Root.Resolve(name)
 	if err != nil {
 		return 0o644
 	}
@@ -46,7 +46,7 @@ func (in *Installer) modeOf(name string) fs.FileMode {
 func (in *Installer) write(ctx context.Context, files ...wanted) error {
 	var list []managedfile.File
 	for _, w := range files {
-		now, err := in.host.Root.ReadFile(w.path)
+		now, err := in.machine.Root.ReadFile(w.path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

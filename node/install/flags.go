@@ -35,7 +35,7 @@ ExecStart=%s
 `, strings.TrimSpace(k.service.Commands[0])+" "+strings.Join(both, " "))
 	names := dropIns(k.service.Name)
 	file := names[0]
-	if _, err := in.host.Root.Lstat(names[1]); err == nil {
+	if _, err := in.machine.Root.Lstat(names[1]); err == nil {
 		file = names[1]
 	}
 	if n := len(k.service.DropIns); n > 0 && path.Base(k.service.DropIns[n-1]) > path.Base(file) {
@@ -45,7 +45,7 @@ ExecStart=%s
 		}
 	}
 	w.flags = &wanted{scope: scopeFlags, path: file, body: body, comment: "#"}
-	now, err := in.host.Root.ReadFile(file)
+	now, err := in.machine.Root.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

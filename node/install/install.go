@@ -91,7 +91,7 @@ func (p Parts) all() bool { return p == Parts{} }
 
 // Installer wires one node.
 type Installer struct {
-	host    node.Host
+	machine node.Machine
 	o       Options
 	store   *managedfile.Store
 	journal journal
@@ -100,8 +100,8 @@ type Installer struct {
 }
 
 // New returns an installer for a node. It reads the journal of an earlier run, and changes nothing.
-func New(h node.Host, o Options) (*Installer, error) {
-	in := &Installer{host: h, o: o}
+func New(m node.Machine, o Options) (*Installer, error) {
+	in := &Installer{machine: m, o: o}
 	if in.o.Runtime == nil {
 		in.o.Runtime = DialRuntime
 	}
@@ -116,7 +116,7 @@ func New(h node.Host, o Options) (*Installer, error) {
 		options = append(options, managedfile.WithSteps(func(s nodefs.Step) error { return o.Step(s.Op + " " + s.Path) }))
 	}
 	var err error
-	if in.store, err = managedfile.Open(h.Root, StateDir, options...); err != nil {
+	if in.store, err = managedfile.Open(m.Root, StateDir, options...); err != nil {
 		return nil, err
 	}
 	return in, in.load()
@@ -152,9 +152,9 @@ func (in *Installer) Install(ctx context.Context, parts Parts) (Plan, error) {
 
 // KubeletRefusal returns the reason why wiring kubelet would be refused on a node, nil if it
 // would not. It changes nothing, restarts nothing and does not ask the CRI.
-func KubeletRefusal(ctx context.Context, h node.Host, images []string) error {
-	in, err := New(h, Options{
-		Programs: Programs(h.Root, ""),
+func KubeletRefusal(ctx context.Context, m node.Machine, images []string) error {
+	in, err := New(m, Options{
+		Programs: Programs(m.Root, ""),
 		Images:   images,
 		Runtime:  func(string) (Runtime, error) { return nil, errors.New("not asked") },
 	})
@@ -222,7 +222,7 @@ func (in *Installer) Do(ctx context.Context, p Plan) error {
 // look finds the node's containerd. If its program cannot be run, as from a container, the CRI
 // tells the version.
 func (in *Installer) look(ctx context.Context) error {
-	c, err := node.Discover(ctx, in.host)
+	c, err := node.Discover(ctx, in.machine)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (in *Installer) look(ctx context.Context) error {
 	if err != nil || status.Version == "" {
 		return nil // the version stays unknown; a change must suit every version
 	}
-	told := in.host
+	told := in.machine
 	told.Version = func(context.Context, string) (string, error) { return "containerd " + status.Version, nil }
 	in.engine, err = node.Discover(ctx, told)
 	return err
@@ -282,7 +282,7 @@ func (in *Installer) tidy(ctx context.Context) error {
 // removeState removes the journal, and leftovers of killed runs in the state directory:
 // directories, and copies without a description.
 func (in *Installer) removeState() error {
-	journal, err := in.host.Root.Resolve(path.Join(StateDir, journalName))
+	journal, err := in.machine.Root.Resolve(path.Join(StateDir, journalName))
 	if err != nil {
 		return err
 	}
@@ -295,11 +295,11 @@ func (in *Installer) removeState() error {
 		}
 	}
 	saved := path.Join(StateDir, "saved")
-	for _, file := range node.List(in.host.Root, saved+"/*") {
-		if _, err := in.host.Root.Lstat(file + ".json"); path.Ext(file) == ".json" || !errors.Is(err, fs.ErrNotExist) {
+	for _, file := range node.List(in.machine.Root, saved+"/*") {
+		if _, err := in.machine.Root.Lstat(file + ".json"); path.Ext(file) == ".json" || !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if real, err := in.host.Root.Resolve(file); err == nil {
+		if real, err := in.machine.Root.Resolve(file); err == nil {
 			_ = os.Remove(real) // if that fails, the directory stays too
 		}
 	}
@@ -307,7 +307,7 @@ func (in *Installer) removeState() error {
 		return err
 	}
 	for _, dir := range []string{saved, StateDir, record.DefaultStateDir + "/saved", record.DefaultStateDir} {
-		real, err := in.host.Root.Resolve(dir)
+		real, err := in.machine.Root.Resolve(dir)
 		if err == nil {
 			err = os.Remove(real)
 		}
@@ -321,14 +321,14 @@ func (in *Installer) removeState() error {
 // removeStandIn removes the rules that "berth restore" left because kubelet was still wired. Rules
 // of apply or the agent stay.
 func (in *Installer) removeStandIn() error {
-	body, err := in.host.Root.ReadFile(credprovider.RulesFile)
+	body, err := in.machine.Root.ReadFile(credprovider.RulesFile)
 	if err != nil {
 		return nil // they are missing, or not those of restore
 	}
 	if rules, err := credprovider.ParseRules(body); err != nil || !rules.Missing {
 		return nil
 	}
-	file, err := in.host.Root.Resolve(credprovider.RulesFile)
+	file, err := in.machine.Root.Resolve(credprovider.RulesFile)
 	if err == nil {
 		err = in.step("remove the rules that restore left")
 	}
@@ -349,4 +349,16 @@ func (in *Installer) step(what string) error {
 		return nil
 	}
 	return in.o.Step(what)
+}
+
+// restart restarts a service, without waiting until it is ready.
+func (in *Installer) restart(ctx context.Context, unit string) error {
+	if err := in.step("restart " + unit); err != nil {
+		return err
+	}
+	if err := in.o.Services.Restart(ctx, unit); err != nil {
+		return err
+	}
+	in.say("restarted %s", unit)
+	return nil
 }

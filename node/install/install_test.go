@@ -83,7 +83,7 @@ func (b *bed) tree() map[string]string {
 
 func (b *bed) installer() *install.Installer {
 	b.t.Helper()
-	in, err := install.New(b.Host(), b.o)
+	in, err := install.New(b.Machine(), b.o)
 	if err != nil {
 		b.t.Fatal(err)
 	}

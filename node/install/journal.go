@@ -56,7 +56,7 @@ func (j journal) clone() journal {
 func (in *Installer) load() error {
 	file := path.Join(StateDir, journalName)
 	in.journal = journal{Version: journalVersion}
-	raw, err := in.host.Root.ReadFile(file)
+	raw, err := in.machine.Root.ReadFile(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -129,7 +129,7 @@ func (in *Installer) identity(ctx context.Context, unit string, pid int) identit
 		i.Invocation = state.Invocation
 	}
 	if pid != 0 {
-		i.Process, _ = node.Identity(in.host, pid)
+		i.Process, _ = node.Identity(in.machine, pid)
 	}
 	return i
 }

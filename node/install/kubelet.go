@@ -46,7 +46,7 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		return in.refused(s, err, asked)
 	}
 	s.Found = append(s.Found, k.describe())
-	if minor, ok := k.running.Minor(ctx, in.host); ok && minor < providerconfig.TokensSince && len(in.o.RoleAnnotations) > 0 {
+	if minor, ok := k.running.Minor(ctx, in.machine); ok && minor < providerconfig.TokensSince && len(in.o.RoleAnnotations) > 0 {
 		s.Err = fmt.Errorf("kubelet is of release 1.%d, and passes tokens of service accounts from 1.%d on; leave out --service-account-tokens", minor, providerconfig.TokensSince)
 		return s
 	}
@@ -112,14 +112,14 @@ func (in *Installer) kubelet(ctx context.Context) (kubeletNode, error) {
 		return k, err
 	}
 	var err error
-	if k.running, k.runs, err = node.FindKubelet(in.host); err != nil {
+	if k.running, k.runs, err = node.FindKubelet(in.machine); err != nil {
 		return k, err
 	}
 	name := kubeletService
 	if k.running.Unit != "" {
 		name = k.running.Unit
 	}
-	k.service, err = node.ReadService(in.host.Root, name, dropIns(name)...)
+	k.service, err = node.ReadService(in.machine.Root, name, dropIns(name)...)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !k.runs:
 		return k, errNoKubelet
@@ -131,7 +131,7 @@ func (in *Installer) kubelet(ctx context.Context) (kubeletNode, error) {
 		return k, err
 	}
 	k.stock, k.direct = k.service.Kubelet()
-	whole, err := node.ReadService(in.host.Root, name)
+	whole, err := node.ReadService(in.machine.Root, name)
 	if err != nil {
 		return k, err
 	}
@@ -156,7 +156,7 @@ func (in *Installer) managed() error {
 	case node.MicroK8s:
 		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", bothPrograms, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	}
-	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
+	if _, err := in.machine.Root.Lstat("/etc/eks"); err == nil {
 		return errors.New("nodeadm of EKS writes kubelet's flags and providers at every boot, with a provider for ECR; write logins under registries in the config, or add the provider to nodeadm in the node's user data")
 	}
 	return nil
@@ -238,10 +238,10 @@ func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
 // wireConfig plans the change of the CredentialProviderConfig. needed is true if kubelet has its
 // flag already: then the file must exist.
 func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
-	if real, err := in.host.Root.Resolve(w.configPath); err == nil {
+	if real, err := in.machine.Root.Resolve(w.configPath); err == nil {
 		if info, err := os.Stat(real); err == nil && info.IsDir() {
-			for _, file := range configFiles(in.host.Root, w.configPath) {
-				raw, err := in.host.Root.ReadFile(file)
+			for _, file := range configFiles(in.machine.Root, w.configPath) {
+				raw, err := in.machine.Root.ReadFile(file)
 				if err != nil {
 					return err
 				}
@@ -263,7 +263,7 @@ func (in *Installer) wanted() providerconfig.Wanted {
 
 // wireFile plans the change of one file.
 func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
-	now, err := in.host.Root.ReadFile(w.configPath)
+	now, err := in.machine.Root.ReadFile(w.configPath)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -321,7 +321,7 @@ func configFiles(root *nodefs.Root, config string) []string {
 // startable checks that kubelet starts with the planned files: every provider that they name must
 // have its program.
 func (in *Installer) startable(w kubeletWiring, dir string) error {
-	raw, err := in.host.Root.ReadFile(w.configPath)
+	raw, err := in.machine.Root.ReadFile(w.configPath)
 	if w.config != nil {
 		raw, err = w.config.content(), nil
 	}
@@ -337,7 +337,7 @@ func (in *Installer) startable(w kubeletWiring, dir string) error {
 			continue
 		}
 		file := path.Join(dir, name)
-		real, err := in.host.Root.Resolve(file)
+		real, err := in.machine.Root.Resolve(file)
 		if err != nil {
 			return err
 		}

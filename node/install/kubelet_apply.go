@@ -133,13 +133,9 @@ func (in *Installer) undoAll(ctx context.Context, scope string) error {
 
 // applyAndRestartKubelet restarts kubelet and waits until it stays up.
 func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) error {
-	if err := in.step("restart " + r.Unit); err != nil {
+	if err := in.restart(ctx, r.Unit); err != nil {
 		return err
 	}
-	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
-		return err
-	}
-	in.say("restarted %s", r.Unit)
 	limited, cancel := context.WithTimeout(ctx, in.o.ReadyTimeout)
 	defer cancel()
 	invocation, since := "", time.Time{}
@@ -205,7 +201,7 @@ func (in *Installer) revertKubelet(ctx context.Context, before journal, w kubele
 
 // revertFile puts one file back as it was before this run.
 func (in *Installer) revertFile(ctx context.Context, f *wanted) error {
-	now, err := in.host.Root.ReadFile(f.path)
+	now, err := in.machine.Root.ReadFile(f.path)
 	if err == nil && edit.Hash(now) == edit.Hash(f.before) {
 		return nil // it was not written
 	}

@@ -129,15 +129,15 @@ func (in *Installer) namedBy(k kubeletNode, flags, configs []undoStep) string {
 	}
 	for _, dir := range []string{"/etc/kubernetes", "/etc/kubernetes/*", "/var/lib/kubelet"} {
 		for _, pattern := range []string{"*credential*.yaml", "*credential*.yml", "*credential*.json"} {
-			places = append(places, node.List(in.host.Root, path.Join(dir, pattern))...)
+			places = append(places, node.List(in.machine.Root, path.Join(dir, pattern))...)
 		}
 	}
 	for _, place := range places {
 		if place == "" {
 			continue
 		}
-		for _, file := range configFiles(in.host.Root, place) {
-			raw, err := in.host.Root.ReadFile(file)
+		for _, file := range configFiles(in.machine.Root, place) {
+			raw, err := in.machine.Root.ReadFile(file)
 			if err != nil || goes[file] {
 				continue
 			}

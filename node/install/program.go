@@ -107,7 +107,7 @@ func (in *Installer) copyTo(dir string) (all []copying, notes []string, err erro
 
 // present returns the hash of a program on the node, "" if it is missing.
 func (in *Installer) present(name string) (hash string, err error) {
-	real, err := in.host.Root.Resolve(name)
+	real, err := in.machine.Root.Resolve(name)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
@@ -161,7 +161,7 @@ func (in *Installer) put(all []copying) error {
 		return err
 	}
 	for _, d := range made {
-		real, err := in.host.Root.Resolve(d)
+		real, err := in.machine.Root.Resolve(d)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (in *Installer) put(all []copying) error {
 			return err
 		}
 	}
-	real, err := in.host.Root.Resolve(dir)
+	real, err := in.machine.Root.Resolve(dir)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (in *Installer) madeFor(dir string) []string {
 		}
 	}
 	for d := dir; ; d = path.Dir(d) {
-		if _, err := in.host.Root.Lstat(d); err == nil || d == "/" {
+		if _, err := in.machine.Root.Lstat(d); err == nil || d == "/" {
 			return made
 		}
 		if !slices.Contains(made, d) {
@@ -233,7 +233,7 @@ func (in *Installer) copyFiles(all []copying, dir string) error {
 // that were created for it.
 func (in *Installer) removeProgram(name string) error {
 	p := in.journal.Programs[name]
-	real, err := in.host.Root.Resolve(name)
+	real, err := in.machine.Root.Resolve(name)
 	if err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func (in *Installer) removeProgram(name string) error {
 		in.say("removed %s", name)
 	}
 	for _, d := range slices.Backward(p.Made) {
-		real, err := in.host.Root.Resolve(d)
+		real, err := in.machine.Root.Resolve(d)
 		if err == nil {
 			err = os.Remove(real)
 		}

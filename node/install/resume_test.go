@@ -283,15 +283,15 @@ func TestHalfAPairOfFlags(t *testing.T) {
 
 func TestLock(t *testing.T) {
 	b := makeBed(t, "stopped")
-	unlock, err := install.Lock(t.Context(), b.Host().Root)
+	unlock, err := install.Lock(t.Context(), b.Machine().Root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install.Lock(context.Background(), b.Host().Root); !errors.Is(err, nodefs.ErrLocked) {
+	if _, err := install.Lock(context.Background(), b.Machine().Root); !errors.Is(err, nodefs.ErrLocked) {
 		t.Errorf("%v", err)
 	}
 	unlock()
-	again, err := install.Lock(t.Context(), b.Host().Root)
+	again, err := install.Lock(t.Context(), b.Machine().Root)
 	if err != nil {
 		t.Fatal(err)
 	}

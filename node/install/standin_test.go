@@ -31,7 +31,7 @@ func TestUninstallRemovesWhatRestoreLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		in := &Installer{host: node.Host{Root: root}}
+		in := &Installer{machine: node.Machine{Root: root}}
 		if err := in.removeState(); err != nil {
 			t.Fatal(err)
 		}

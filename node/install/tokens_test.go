@@ -18,10 +18,10 @@ func TestServiceAccountTokens(t *testing.T) {
 		t.Errorf("no option asked for tokens:\n%s", b.read(config))
 	}
 	b.o.RoleAnnotations = []string{"corp/role"}
-	h := b.Host()
+	m := b.Machine()
 	for version, refused := range map[string]bool{"Kubernetes v1.33.9\n": true, "Kubernetes v1.34.0\n": false, "unknown": false} {
-		h.Version = func(context.Context, string) (string, error) { return version, nil }
-		in, err := install.New(h, b.o)
+		m.Version = func(context.Context, string) (string, error) { return version, nil }
+		in, err := install.New(m, b.o)
 		if err != nil {
 			t.Fatal(err)
 		}

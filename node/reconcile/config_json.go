@@ -288,12 +288,12 @@ func (n *Node) removeConfigJSON(ctx context.Context, result *Result) error {
 func (s States) ConfigJSONFiles() []string { return s.kubelet.Places }
 
 // ConfigJSON returns the plan for kubelet's config.json on the node of h. Nothing is written.
-func ConfigJSON(ctx context.Context, h node.Host, cfg *config.Config) (ConfigJSONPlan, error) {
-	store, err := managedfile.Open(h.Root, StateDir)
+func ConfigJSON(ctx context.Context, m node.Machine, cfg *config.Config) (ConfigJSONPlan, error) {
+	store, err := managedfile.Open(m.Root, StateDir)
 	if err != nil {
 		return ConfigJSONPlan{}, err
 	}
-	n := &Node{Root: h.Root, Store: store, Host: h}
+	n := &Node{Root: m.Root, Store: store, Machine: m}
 	learned, err := n.Learned()
 	if err != nil {
 		return ConfigJSONPlan{}, err

@@ -37,7 +37,7 @@ func (n *Node) DockerEngine(ctx context.Context) (engine node.Docker, found bool
 	if !c.at.IsZero() && time.Since(c.at) < dockerEvery && changed.Equal(c.changed) {
 		return c.engine, c.found, nil
 	}
-	engine, found, err = node.DiscoverDocker(ctx, n.Host)
+	engine, found, err = node.DiscoverDocker(ctx, n.Machine)
 	if err != nil {
 		return engine, found, err
 	}
@@ -69,7 +69,7 @@ func (n *Node) dockerInputs(ctx context.Context, cfg *config.Config) (in dockerI
 	in.shared = cfg.Docker.CertsDir == cfg.Containerd.CertsDir
 	tree := n.dockerTree(cfg)
 	if !in.shared {
-		snapshot, err := tree.Read(hostsconf.Desired{})
+		snapshot, err := tree.Read(hostsconf.DesiredFiles{})
 		if err != nil && cfg.Docker.Mode != config.DockerOn {
 			// It must not keep the files for containerd from being written.
 			in.notice = fmt.Sprintf("nothing is written for Docker: %v", err)

@@ -12,25 +12,25 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// hostOf is the node below a root, with its processes if its /proc is below the root too.
-func hostOf(root *nodefs.Root) node.Host {
+// machineOf is the node below a root, with its processes if its /proc is below the root too.
+func machineOf(root *nodefs.Root) node.Machine {
 	if root.Path("/") == "/" {
 		return node.This(root)
 	}
-	h := node.Host{Root: root}
+	m := node.Machine{Root: root}
 	proc := root.Path("/proc")
 	if _, err := os.Stat(proc + "/1/stat"); err == nil {
-		h.Proc, h.Version = proc, node.AskVersion
+		m.Proc, m.Version = proc, node.AskVersion
 	}
-	return h
+	return m
 }
 
 // SetProc sets the path of the node's /proc, as this process can open it.
-func (n *Node) SetProc(proc string) { n.Host.Proc, n.Host.Version = proc, node.AskVersion }
+func (n *Node) SetProc(proc string) { n.Machine.Proc, n.Machine.Version = proc, node.AskVersion }
 
 // Readers returns the programs that read the node's hosts.toml files.
 func (n *Node) Readers(ctx context.Context) desired.Readers {
-	return desired.Readers{Containerd: n.running.Release(ctx, n.Host)}
+	return desired.Readers{Containerd: n.running.Release(ctx, n.Machine)}
 }
 
 // Inputs are what the desired states of a node depend on besides the config.
@@ -58,7 +58,7 @@ func (n *Node) Inputs(ctx context.Context, cfg *config.Config, facts []probestat
 	}
 	in := Inputs{Inputs: desired.Inputs{Readers: n.Readers(ctx), Learned: facts, Foreign: foreign}}
 	if cfg.Kubelet.ConfigJSON {
-		in.kubelet = node.FindKubeletLogins(n.Host)
+		in.kubelet = node.FindKubeletLogins(n.Machine)
 	}
 	if in.docker, err = n.dockerInputs(ctx, cfg); err != nil {
 		return Inputs{}, err
@@ -82,12 +82,12 @@ func (in Inputs) Compute(cfg *config.Config) States {
 	return states
 }
 
-// Inspect returns what [desired.KubeletImages] needs besides the config, on the node of h. A
+// Inspect returns what [desired.KubeletImages] needs besides the config, on the node of m. A
 // learned.json that cannot be read counts as missing.
-func Inspect(ctx context.Context, h node.Host) desired.Inputs {
-	m := &Node{Root: h.Root, Host: h}
-	l, _ := m.Learned()
-	return desired.Inputs{Readers: m.Readers(ctx), Learned: l.Facts}
+func Inspect(ctx context.Context, m node.Machine) desired.Inputs {
+	n := &Node{Root: m.Root, Machine: m}
+	l, _ := n.Learned()
+	return desired.Inputs{Readers: n.Readers(ctx), Learned: l.Facts}
 }
 
 // foreignCertificates finds the certificates in a directory that Berth did not write. On a node
@@ -97,6 +97,6 @@ func (n *Node) foreignCertificates(tree *hostsconf.Tree) (hostsconf.Foreign, err
 	if err != nil || !hostsconf.HasCertificates(certsDir) {
 		return hostsconf.Foreign{}, err
 	}
-	snapshot, err := tree.Read(hostsconf.Desired{})
+	snapshot, err := tree.Read(hostsconf.DesiredFiles{})
 	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
 }

@@ -36,7 +36,7 @@ func TestDockerHubLogin(t *testing.T) {
 	} {
 		t.Run(c.name+" "+c.release, func(t *testing.T) {
 			m := open(t, t.TempDir())
-			nodetest.SetRelease(&m.Host, c.release)
+			nodetest.SetRelease(&m.Machine, c.release)
 			cfg := nodetest.ParseConfig(t, c.config)
 			plan, err := m.Plan(t.Context(), cfg)
 			if err != nil {
@@ -86,7 +86,7 @@ func TestDockerHubLogin(t *testing.T) {
 // plan says what a login depends on that no agent has probed.
 func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	m := open(t, t.TempDir())
-	nodetest.SetRelease(&m.Host, "2.4.2")
+	nodetest.SetRelease(&m.Machine, "2.4.2")
 	cfg := nodetest.ParseConfig(t, "registries: [{host: harbor.corp, username: u, password: p}, {host: b.corp, username: u, password: p, auth: basic}]\n")
 	plan, err := m.Plan(t.Context(), cfg)
 	if err != nil {
@@ -96,7 +96,7 @@ func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	if got := plan.Summary().Notices; len(got) != 1 || got[0] != want {
 		t.Errorf("plan says %q", got)
 	}
-	nodetest.SetRelease(&m.Host, "1.7.28")
+	nodetest.SetRelease(&m.Machine, "1.7.28")
 	if plan, err = m.Plan(t.Context(), cfg); err != nil || strings.Contains(strings.Join(plan.Summary().Notices, ""), "token server") {
 		t.Errorf("plan for 1.7 says %q (%v)", plan.Summary().Notices, err)
 	}
@@ -106,7 +106,7 @@ func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 // known registry, a recent answer, and a node with an agent are not asked.
 func TestPlanAndApplyProbeLogins(t *testing.T) {
 	m := open(t, t.TempDir())
-	nodetest.SetRelease(&m.Host, "2.4.2")
+	nodetest.SetRelease(&m.Machine, "2.4.2")
 	cfg := nodetest.ParseConfig(t, "registries: [{host: r.corp, username: u, password: p}, {host: ghcr.io, username: u, password: p}, {host: b.corp, username: u, password: p, auth: basic}]\n")
 	var asked []string
 	m.ProbeLogins = func(_ context.Context, _ *config.Config, targets []desired.Target, earlier probestate.SavedLogins) []probestate.Fact {

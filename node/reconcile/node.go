@@ -37,7 +37,7 @@ type Node struct {
 	// nil: none is asked.
 	ProbeLogins LoginProber
 
-	Host    node.Host // the same node, to find its containerd
+	Machine node.Machine // the same node, to find its containerd
 	running node.Running
 	docker  dockerCache
 }
@@ -53,7 +53,7 @@ func Open(root string) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &Node{Root: r, Store: store, lockTimeout: defaultLockTimeout, Host: hostOf(r)}, nil
+	return &Node{Root: r, Store: store, lockTimeout: defaultLockTimeout, Machine: machineOf(r)}, nil
 }
 
 // Close releases the root.

@@ -29,7 +29,7 @@ type Plan struct {
 
 // TreePlan is the plan for one directory of hosts.toml files.
 type TreePlan struct {
-	Desired hostsconf.Desired
+	Desired hostsconf.DesiredFiles
 	Changes []hostsconf.Change
 
 	tree            *hostsconf.Tree

@@ -26,7 +26,7 @@ func TestPlainHTTPPermissionIsNotShared(t *testing.T) {
 		{"plain.corp/other/x", false, true},
 	} {
 		rules := appliedRules(t, fmt.Sprintf(registries, c.allowed))
-		_, err := rules.Plan(c.image)
+		_, err := rules.Decide(c.image)
 		withheld, ok := err.(*credprovider.WithheldError)
 		if insecure := ok && withheld.Insecure; insecure != c.insecure || err != nil && !insecure {
 			t.Errorf("%s, ops allowed %t: %v", c.image, c.allowed, err)

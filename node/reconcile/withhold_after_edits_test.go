@@ -46,7 +46,7 @@ registries:
 	// allowed lists, by the user name of a login, the hosts that may have it.
 	allowed := map[string][]string{"m": {"mirror.corp"}, "g": {"ghcr.io"}, "s": {"h.corp:5000", "shared.corp"}, "AWS": {ecrHost}}
 	stranger := func(p *credprovider.Provider, root, image, registry string) []string {
-		plan, _ := p.Rules.Plan(image)
+		plan, _ := p.Rules.Decide(image)
 		user := "AWS"
 		if plan.Login != nil {
 			user = plan.Login.Username

@@ -37,7 +37,7 @@ func TestForeignFormsWithholdCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := rules.Plan(foreignforms.Registry + "/team/app"); err != nil {
+		if _, err := rules.Decide(foreignforms.Registry + "/team/app"); err != nil {
 			continue
 		}
 		given++

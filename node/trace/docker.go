@@ -20,19 +20,19 @@ import (
 
 // LookDocker finds the Docker Engine of a node, as [Look] finds containerd. certsDir is where Berth
 // writes for Docker.
-func LookDocker(ctx context.Context, h node.Host, certsDir string, getenv func(string) string) (Node, error) {
-	d, found, err := node.DiscoverDocker(ctx, h)
+func LookDocker(ctx context.Context, m node.Machine, certsDir string, getenv func(string) string) (Node, error) {
+	d, found, err := node.DiscoverDocker(ctx, m)
 	if err != nil {
 		return Node{}, err
 	}
 	n := Node{Docker: &node.DockerSettings{Mirrors: d.Mirrors, Insecure: d.Insecure}, Proxy: proxy.FromEnvironment(getenv)}
-	n.CertsDirs = []string{h.Root.Path(certsDir)}
+	n.CertsDirs = []string{m.Root.Path(certsDir)}
 	if !found {
 		n.note("no-docker", "no Docker Engine is seen here; this is the result for one that reads "+certsDir, "run this where Docker runs")
 		return n, nil
 	}
 	if d.PID != 0 {
-		if settings, err := node.ProxyOf(h, d.PID); err == nil {
+		if settings, err := node.ProxyOf(m, d.PID); err == nil {
 			n.Proxy = settings
 		} else {
 			n.note("proxy", "the proxy of Docker's environment cannot be read; that of this command is used", "run this as root")

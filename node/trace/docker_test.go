@@ -88,7 +88,7 @@ func TestLookDocker(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			n, err := LookDocker(t.Context(), node.Host{Root: root}, "/etc/docker/certs.d", func(string) string { return "" })
+			n, err := LookDocker(t.Context(), node.Machine{Root: root}, "/etc/docker/certs.d", func(string) string { return "" })
 			if err != nil {
 				t.Fatal(err)
 			}

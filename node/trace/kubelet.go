@@ -28,22 +28,22 @@ func KubeletFile(root *nodefs.Root, file string) func(registry, username string,
 
 // LookAtKubelet gives the fields Unasked and KubeletUnloaded of a [Tracer]. refusal returns
 // why "berth install --kubelet" would refuse the node, nil when it would not.
-func LookAtKubelet(h node.Host, refusal func() error) (unasked func(image string) string, unloaded string) {
-	k, found, err := node.FindKubelet(h)
+func LookAtKubelet(m node.Machine, refusal func() error) (unasked func(image string) string, unloaded string) {
+	k, found, err := node.FindKubelet(m)
 	if err != nil || !found {
 		return nil, ""
 	}
-	if changed := k.ChangedSince(h); len(changed) > 0 {
+	if changed := k.ChangedSince(m); len(changed) > 0 {
 		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
 	}
 	var providers []providerconfig.Entry
 	reason, broken, restart := "kubelet has no credential provider", "", ""
 	switch {
-	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
+	case k.ProviderConfig == "" && k.UnitNamesProvider(m):
 		restart = "kubelet was started before its unit named a credential provider; " + node.Restart(k.Unit, "kubelet")
 	case k.ProviderConfig != "":
 		reason = providerconfig.Provider + " has no such image in its matchImages in " + k.ProviderConfig
-		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
+		if providers, err = node.ReadProviders(m.Root, k.ProviderConfig); err != nil {
 			broken = err.Error()
 		}
 	}

@@ -35,36 +35,36 @@ type Node struct {
 // Look finds the containerd of a node and its configuration. configured is the certs.d that Berth
 // writes to; it is used if the node configures no containerd. getenv is the environment of this
 // process; it is used if containerd does not run.
-func Look(ctx context.Context, h node.Host, configured string, getenv func(string) string) (Node, error) {
-	c, err := node.Discover(ctx, h)
+func Look(ctx context.Context, m node.Machine, configured string, getenv func(string) string) (Node, error) {
+	c, err := node.Discover(ctx, m)
 	if err != nil {
 		return Node{}, err
 	}
 	n := Node{Release: c.Release, Proxy: proxy.FromEnvironment(getenv)}
 	if c.PID != 0 {
-		if proxy, err := node.ProxyOf(h, c.PID); err == nil {
+		if proxy, err := node.ProxyOf(m, c.PID); err == nil {
 			n.Proxy = proxy
 		} else {
 			n.note("proxy", "the proxy of containerd's environment cannot be read; that of this command is used", "run this as root")
 		}
 	} else {
-		if _, err := h.Root.Lstat(c.ConfigPath); errors.Is(err, fs.ErrNotExist) {
+		if _, err := m.Root.Lstat(c.ConfigPath); errors.Is(err, fs.ErrNotExist) {
 			if configured == "" {
 				configured = containerdconf.DefaultCertsDir
 			}
-			n.CertsDirs = []string{h.Root.Path(configured)}
+			n.CertsDirs = []string{m.Root.Path(configured)}
 			n.note("no-containerd", "no containerd runs or is configured here; this is the result for one that reads "+configured,
 				"run this where containerd runs")
 			return n, nil
 		}
 	}
 	n.assess(c)
-	if changed := node.ChangedSince(h, c); len(changed) > 0 {
+	if changed := node.ChangedSince(m, c); len(changed) > 0 {
 		n.Unloaded = changed[0] + " was changed after containerd was started, and is read only then"
 		n.note("unloaded", n.Unloaded, node.Restart(c.Unit, "containerd"))
 	}
 	for _, dir := range filepath.SplitList(certsDirs(c)) {
-		n.CertsDirs = append(n.CertsDirs, h.Root.Path(dir))
+		n.CertsDirs = append(n.CertsDirs, m.Root.Path(dir))
 	}
 	return n, nil
 }

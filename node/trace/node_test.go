@@ -53,16 +53,16 @@ func TestLook(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			h := node.Host{Root: root}
+			m := node.Machine{Root: root}
 			if c.config != "" {
 				write(node.DefaultConfigPath, c.config, 0o600)
 				write("proc/7/comm", "containerd\n", 0o600)
 				write("proc/7/cmdline", "containerd\x00", 0o600)
 				write("proc/7/environ", "HTTPS_PROXY=http://of-containerd:1\x00", 0o600)
-				h.Proc = filepath.Join(dir, "proc")
-				h.Version = func(context.Context, string) (string, error) { return "containerd v2.4.2", nil }
+				m.Proc = filepath.Join(dir, "proc")
+				m.Version = func(context.Context, string) (string, error) { return "containerd v2.4.2", nil }
 			}
-			n, err := Look(t.Context(), h, "/etc/elsewhere", func(name string) string {
+			n, err := Look(t.Context(), m, "/etc/elsewhere", func(name string) string {
 				if name == "HTTPS_PROXY" {
 					return "http://of-this-command:1"
 				}

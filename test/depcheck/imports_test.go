@@ -90,6 +90,10 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"cmd/berth-credential-provider", "golang.org/x/sys/unix", "the provider stays small"},
 	{"cmd/docker-credential-berth", module + "credprovider/ecr/client", "the helper links no network code"},
 	{"cmd/docker-credential-berth", "github.com/aws/", "the helper links no network code"},
+	{"cmd/berth/images", module + "agent", "the daemon and the image verbs are independent"},
+	{"cmd/berth/cli", module + "agent", "what verbs share knows no verb"},
+	{"cmd/berth/cli", module + "images", "what verbs share knows no verb"},
+	{"cmd/berth/cli", module + "cmd/berth/images", "what verbs share knows no verb"},
 	{"cmd/", module + "test", "tests stay out of what is shipped"},
 }
 

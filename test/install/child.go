@@ -63,7 +63,7 @@ func work(ctx context.Context, dir, op, order string, step func(string) error, p
 		planned()
 		return hasty(ctx, n, step)
 	}
-	in, err := install.New(n.Host(), install.Options{
+	in, err := install.New(n.Machine(), install.Options{
 		Services: n, Runtime: n.Runtime, Programs: []string{filepath.Join(dir, providerconfig.Provider)}, SettleTime: time.Millisecond, Step: step,
 	})
 	if err != nil {

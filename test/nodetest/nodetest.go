@@ -84,7 +84,7 @@ func ServedLogin(t *testing.T, root, image string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := rules.Plan(image)
+	plan, err := rules.Decide(image)
 	switch {
 	case err != nil:
 		return "", err
@@ -207,11 +207,11 @@ func (a Authority) Reaches(t *testing.T, certs, registry string) bool {
 }
 
 // SetRelease sets the release of a node's containerd, "" for an unknown one.
-func SetRelease(h *nodes.Host, release string) {
+func SetRelease(m *nodes.Machine, release string) {
 	if release == "" {
 		return
 	}
-	h.Version = func(context.Context, string) (string, error) {
+	m.Version = func(context.Context, string) (string, error) {
 		return "containerd github.com/containerd/containerd v" + release + " x", nil
 	}
 }

@@ -1,8 +1,11 @@
+// Package cli holds what the verbs of berth share: the flags that each has, output formats, exit codes,
+// help, reading the config, and standard input that a signal ends. It knows no verb.
+//
+// Start with [Run].
 package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -90,21 +93,6 @@ func checkArguments(c *cobra.Command) {
 		checkArguments(sub)
 	}
 	c.Args = asUsage(c.Args)
-}
-
-// FileName is the value of a flag that names a file or directory. An empty name, mostly an unset
-// variable of a script, is an error: it must mean neither the current directory nor the default.
-type FileName string
-
-func (n *FileName) String() string { return string(*n) }
-func (n *FileName) Type() string   { return "string" }
-
-func (n *FileName) Set(value string) error {
-	if value == "" {
-		return errors.New("is empty; name one, or leave the flag out")
-	}
-	*n = FileName(value)
-	return nil
 }
 
 // asUsage makes wrong arguments a usage error.

@@ -15,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-func newImagesCheck(o *cli.Options) *cobra.Command {
+func newCheck(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var to string
 	var platforms []string

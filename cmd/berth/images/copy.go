@@ -19,7 +19,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesCopy(o *cli.Options) *cobra.Command {
+func newCopy(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var from, to string
 	var platforms []string

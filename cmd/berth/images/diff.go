@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,7 +20,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesDiff(o *cli.Options) *cobra.Command {
+func newDiff(o *cli.Options) *cobra.Command {
 	c := copy.Copier{}
 	cmd := &cobra.Command{
 		Use:   "diff A B",
@@ -129,7 +127,7 @@ func bundleFlags(split, except string, to reference.Location) (int64, error) {
 		return 0, nil
 	}
 	const least = 1 << 20
-	size, err := parseSize(split)
+	size, err := copy.ParseSize(split)
 	if err == nil && size < least {
 		err = errors.New("is less than 1MiB")
 	}
@@ -137,17 +135,4 @@ func bundleFlags(split, except string, to reference.Location) (int64, error) {
 		return 0, cli.Usage(fmt.Errorf("--split: %q: %w", split, err))
 	}
 	return size, nil
-}
-
-// parseSize reads a number of bytes: 650MB is 650 million, 4GiB is 4 times 1024³.
-func parseSize(s string) (int64, error) {
-	digits := strings.TrimRight(s, "BKMGTikmgtb")
-	factor, known := map[string]int64{
-		"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-	}[strings.TrimPrefix(s, digits)]
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || !known || n < 1 || n > math.MaxInt64/factor {
-		return 0, errors.New("is no size; write a number with MiB, GiB, MB or GB, as in 4GiB")
-	}
-	return n * factor, nil
 }

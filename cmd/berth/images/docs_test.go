@@ -112,7 +112,7 @@ func TestImagesExamples(t *testing.T) {
 	imageFiles(t, redis)
 	usbStick(t, "docker.io/redislabs/redis:7.2.4-64")
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesList(&cli.Options{}), newImagesRewrite(&cli.Options{})} {
+	for _, verb := range []*cobra.Command{newList(&cli.Options{}), newRewrite(&cli.Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, root, line)

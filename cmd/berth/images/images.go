@@ -1,3 +1,5 @@
+// Package images holds the verbs of "berth images": flags, printing, exit code. The packages below
+// images do the work. Start reading at [New].
 package images
 
 import (
@@ -16,6 +18,7 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
+// New returns the verb images, with the verbs below it.
 func New(o *cli.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
@@ -28,8 +31,8 @@ them all, copy them there, and point manifests at it. None of it needs a config.
 		},
 	}
 	// In the order of use.
-	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesDiff(o), newImagesRewrite(o),
-		newImagesLoad(o), newImagesServe(o))
+	cmd.AddCommand(newList(o), newCheck(o), newCopy(o), newDiff(o), newRewrite(o),
+		newLoad(o), newServe(o))
 	return cmd
 }
 

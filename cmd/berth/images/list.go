@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/images/report"
 )
 
-func newImagesList(o *cli.Options) *cobra.Command {
+func newList(o *cli.Options) *cobra.Command {
 	var sources imageSources
 	var counts bool
 	cmd := &cobra.Command{

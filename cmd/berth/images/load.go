@@ -26,7 +26,7 @@ type loadOptions struct {
 	pin, follow                    bool
 }
 
-func newImagesLoad(o *cli.Options) *cobra.Command {
+func newLoad(o *cli.Options) *cobra.Command {
 	var opts loadOptions
 	cmd := &cobra.Command{
 		Use:   "load DIR|FILE.tar.zst… [IMAGE…]",
@@ -119,7 +119,8 @@ func (opts *loadOptions) run(cmd *cobra.Command, o *cli.Options, args []string) 
 	}
 	loader := load.Loader{Store: store, Log: slog.New(slog.DiscardHandler)}
 	results := loader.Load(cmd.Context(), images.merged, wanted)
-	err = errors.Join(printLoaded(cmd, o, results, images.merged.Replaced()), errors.Join(problems...), loadErrors(cmd.Context(), results))
+	printed := printLoaded(cmd, o, results, images.merged.Replaced())
+	err = errors.Join(printed, errors.Join(problems...), loadErrors(cmd.Context(), results))
 	if notice := store.Notice(cmd.Context(), results); notice != "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), "berth: "+notice)
 	}

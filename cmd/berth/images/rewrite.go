@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/images/rewrite"
 )
 
-func newImagesRewrite(o *cli.Options) *cobra.Command {
+func newRewrite(o *cli.Options) *cobra.Command {
 	var files, only []string
 	var to string
 	var r rewrite.Options

@@ -116,7 +116,7 @@ func TestCopyAndCheckExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []*cobra.Command{newImagesCopy(&cli.Options{}), newImagesCheck(&cli.Options{}), newImagesDiff(&cli.Options{})} {
+	for _, verb := range []*cobra.Command{newCopy(&cli.Options{}), newCheck(&cli.Options{}), newDiff(&cli.Options{})} {
 		for line := range strings.Lines(verb.Example) {
 			line = strings.TrimSpace(line)
 			out, err := shell(t, w.root, line)

@@ -1,23 +1,16 @@
 package images
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/images/bundle"
-	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/serve"
 	"github.com/berth-registry/berth/internal/daemonlog"
@@ -29,7 +22,7 @@ type serveOptions struct {
 	listen, tlsCert, tlsKey, htpasswd string
 }
 
-func newImagesServe(o *cli.Options) *cobra.Command {
+func newServe(o *cli.Options) *cobra.Command {
 	var opts serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve DIR|FILE.tar.zst",
@@ -84,7 +77,7 @@ func (opts *serveOptions) run(cmd *cobra.Command, name string) error {
 	log := daemonlog.New(cmd.ErrOrStderr())
 	images := &serve.Follower{
 		Open: func() (serve.SourceCloser, error) { return bundle.OpenLocation(at) },
-		File: changedWith(at),
+		File: bundle.IndexFile(at),
 	}
 	defer images.Close()
 	repositories, err := images.Repositories()
@@ -114,23 +107,12 @@ func (opts *serveOptions) run(cmd *cobra.Command, name string) error {
 		return err
 	}
 	log.Info("serving", "images", at.String(), "repositories", len(repositories), "address", scheme+"://"+l.Addr().String())
-	return serveUntilDone(cmd.Context(), server, l)
-}
-
-// changedWith is the file that changes when images are added or replaced.
-func changedWith(at reference.Location) string {
-	if at.Bundle() == "" {
-		return filepath.Join(at.Layout(), layout.IndexFile)
-	}
-	if _, err := os.Stat(at.Bundle()); err != nil {
-		return bundle.FirstPart(at.Bundle())
-	}
-	return at.Bundle()
+	return serve.Run(cmd.Context(), server, l)
 }
 
 // check finds mistakes in the flags.
 func (opts *serveOptions) check() error {
-	if err := agent.CheckListen(opts.listen); err != nil || opts.listen == "" {
+	if err := cli.CheckListen(opts.listen); err != nil || opts.listen == "" {
 		return errors.Join(err, map[bool]error{true: errors.New("--listen: is empty; write host:port")}[opts.listen == ""])
 	}
 	if (opts.tlsCert == "") != (opts.tlsKey == "") {
@@ -139,34 +121,6 @@ func (opts *serveOptions) check() error {
 	if opts.htpasswd != "" && opts.tlsCert == "" && !hostport.IsLoopback(opts.listen) {
 		return fmt.Errorf("--htpasswd: passwords would cross the network in clear text at %s; add --tls-cert and --tls-key, or listen on 127.0.0.1",
 			opts.listen)
-	}
-	return nil
-}
-
-// serveUntilDone serves until the command is interrupted; pulls that run then have ten seconds.
-func serveUntilDone(ctx context.Context, server *http.Server, l net.Listener) error {
-	done := make(chan error, 1)
-	go func() {
-		if server.TLSConfig != nil {
-			done <- server.ServeTLS(l, "", "")
-			return
-		}
-		done <- server.Serve(l)
-	}()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := server.Shutdown(end); err != nil {
-		_ = server.Close() // the rest is cut off
-	}
-	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-		return err
 	}
 	return nil
 }

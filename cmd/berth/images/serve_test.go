@@ -60,7 +60,7 @@ func TestServeExamples(t *testing.T) {
 	defer client.CloseIdleConnections()
 
 	ran := 0
-	for line := range strings.Lines(newImagesServe(&cli.Options{}).Example) {
+	for line := range strings.Lines(newServe(&cli.Options{}).Example) {
 		words := strings.Fields(strings.ReplaceAll(line, ":5000", "127.0.0.1:0"))
 		if !strings.Contains(line, "--listen") {
 			words = append(words, "--listen", "127.0.0.1:0")

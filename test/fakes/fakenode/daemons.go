@@ -37,9 +37,9 @@ func (n *Node) flags() (node.Kubelet, error) {
 // CheckContainerd returns how containerd reads its configuration, or why it would not start with it
 // or would start without its CRI.
 func (n *Node) CheckContainerd() (containerdconf.Assessment, error) {
-	h := n.Host()
-	h.Proc = ""
-	c, err := node.Discover(context.Background(), h)
+	m := n.Machine()
+	m.Proc = ""
+	c, err := node.Discover(context.Background(), m)
 	if err != nil {
 		return containerdconf.Assessment{}, err
 	}
@@ -103,7 +103,7 @@ func (n *Node) Knows() error {
 	if s.Config != k.ProviderConfig {
 		err = errors.Join(err, fmt.Errorf("systemd would start kubelet with %q, and %q is written", s.Config, k.ProviderConfig))
 	}
-	running, runs, processErr := node.FindKubelet(n.Host())
+	running, runs, processErr := node.FindKubelet(n.Machine())
 	if runs && running.ProviderConfig != k.ProviderConfig {
 		err = errors.Join(err, fmt.Errorf("kubelet runs with %q, and %q is written", running.ProviderConfig, k.ProviderConfig))
 	}

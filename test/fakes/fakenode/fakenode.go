@@ -125,8 +125,8 @@ func (n *Node) Path(name string) string { return filepath.Join(n.Root(), name) }
 func (n *Node) Release() string { return n.release }
 
 // Host returns the node as the installer needs it.
-func (n *Node) Host() node.Host {
-	return node.Host{
+func (n *Node) Machine() node.Machine {
+	return node.Machine{
 		Root: n.root, Proc: filepath.Join(n.dir, "proc"),
 		Version: func(context.Context, string) (string, error) { return "containerd v" + n.release, nil },
 	}

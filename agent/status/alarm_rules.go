@@ -9,16 +9,16 @@ import (
 	"github.com/berth-registry/berth/internal/dockerhub"
 )
 
-// rule finds the alarms of one kind.
-type rule struct {
+// alarmRule finds the alarms of one kind.
+type alarmRule struct {
 	Kind
 	find func(Snapshot) []Alarm
 }
 
-// rules lists the rules, the most important first.
-func rules() []rule {
+// alarmRules lists the rules, the most important first.
+func alarmRules() []alarmRule {
 	only := func(s Severity) []Severity { return []Severity{s} }
-	return []rule{
+	return []alarmRule{
 		{Kind{"NoConfig", "No usable config was ever read, so Berth manages nothing on this node.",
 			only(Critical)}, noConfig},
 		{Kind{"ConfigInvalid", "The config on disk is invalid; the last good one is in use.",

@@ -48,8 +48,8 @@ func TestRules(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer root.Close()
-			e := &examination{Input: Input{Host: node.Host{Root: root}}}
-			e.rules()
+			e := &examination{Input: Input{Machine: node.Machine{Root: root}}}
+			e.providerRules()
 			if len(e.findings) != 1 || e.findings[0].Level != c.want || !strings.Contains(e.findings[0].Detail, c.text) || strings.Contains(e.findings[0].Detail, "canary") {
 				t.Errorf("%+v", e.findings)
 			}

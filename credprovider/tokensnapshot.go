@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// view is the content of the token files of one service and region at one moment, by source.
-type view struct {
+// tokenSnapshot is the content of the token files of one service and region at one moment, by source.
+type tokenSnapshot struct {
 	scope    scope
 	now      time.Time
 	ids      []ecr.Identity
@@ -24,15 +24,15 @@ type view struct {
 	failure error
 }
 
-// view reads the files of r. An unusable file counts as missing.
-func (t *Tokens) view(r ecr.Registry) view {
+// snapshot reads the files of r. An unusable file counts as missing.
+func (t *Tokens) snapshot(r ecr.Registry) tokenSnapshot {
 	return t.look(r, true)
 }
 
-// look is view; without all it stops at the first source with a usable token and does not read the
+// look is snapshot; without all it stops at the first source with a usable token and does not read the
 // keys and files of the sources after it.
-func (t *Tokens) look(r ecr.Registry, all bool) view {
-	v := view{scope: scopeOf(r), now: t.now(), serving: -1}
+func (t *Tokens) look(r ecr.Registry, all bool) tokenSnapshot {
+	s := tokenSnapshot{scope: scopeOf(r), now: t.now(), serving: -1}
 	failed := &ecr.ChainError{Region: r.Region}
 	held := false // a verdict holds while another source has a usable token
 	chain := t.chain(r)
@@ -41,54 +41,54 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 		var f tokenFile
 		var unusable error
 		if id.Err == nil {
-			f, unusable = readTokenFile(t.Dir, v.scope, id.Name)
+			f, unusable = readTokenFile(t.Dir, s.scope, id.Name)
 		}
-		v.ids, v.files, v.unusable = append(v.ids, id), append(v.files, f), append(v.unusable, unusable)
-		if v.serving >= 0 {
+		s.ids, s.files, s.unusable = append(s.ids, id), append(s.files, f), append(s.unusable, unusable)
+		if s.serving >= 0 {
 			continue
 		}
-		if _, ok := f.usable(v.now); ok {
-			v.serving = i
-			v.due = v.due || v.changed(i)
+		if _, ok := f.usable(s.now); ok {
+			s.serving = i
+			s.due = s.due || s.changed(i)
 			if !all {
-				return v
+				return s
 			}
 			continue
 		}
 		switch {
 		case id.Err != nil:
 			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: id.Err})
-		case f.Verdict != nil && f.Verdict.Stamp == id.Stamp && f.Verdict.Alone().Holds(v.now):
+		case f.Verdict != nil && f.Verdict.Stamp == id.Stamp && f.Verdict.Alone().Holds(s.now):
 			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: f.Verdict.Err()})
-		case f.Verdict != nil && f.Verdict.Stamp == id.Stamp && f.Verdict.Holds(v.now):
+		case f.Verdict != nil && f.Verdict.Stamp == id.Stamp && f.Verdict.Holds(s.now):
 			held = true
 		default:
-			v.due = true
+			s.due = true
 		}
 	}
 	switch {
-	case v.serving >= 0 || v.due:
+	case s.serving >= 0 || s.due:
 	case held:
-		v.due = true // no token is usable, so the source is asked again
+		s.due = true // no token is usable, so the source is asked again
 	default:
-		v.failure = failed
+		s.failure = failed
 	}
-	return v
+	return s
 }
 
 // identities returns the identities whose tokens may be fetched for r, sorted, each once.
 func (t *Tokens) identities(r ecr.Registry) []string {
-	var v view
+	var s tokenSnapshot
 	chain := t.chain(r)
 	for i := range chain.Len() {
-		v.ids = append(v.ids, chain.Identity(i))
+		s.ids = append(s.ids, chain.Identity(i))
 	}
-	return v.identities()
+	return s.identities()
 }
 
-func (v view) identities() []string {
+func (s tokenSnapshot) identities() []string {
 	var names []string
-	for _, id := range v.ids {
+	for _, id := range s.ids {
 		if id.Err == nil {
 			names = append(names, id.Name)
 		}
@@ -99,22 +99,22 @@ func (v view) identities() []string {
 
 // changed reports whether the files behind the token of source i have changed since it was fetched,
 // so that it may be another identity's, and that this was not looked into a moment ago.
-func (v view) changed(i int) bool {
-	f, stamp := v.files[i], v.ids[i].Stamp
+func (s tokenSnapshot) changed(i int) bool {
+	f, stamp := s.files[i], s.ids[i].Stamp
 	if f.Token == nil || f.Token.Stamp == stamp {
 		return false
 	}
-	return f.Verdict == nil || f.Verdict.Stamp != stamp || !f.Verdict.Holds(v.now)
+	return f.Verdict == nil || f.Verdict.Stamp != stamp || !f.Verdict.Holds(s.now)
 }
 
 // token returns the usable token of source i.
-func (v view) token(i int) Token {
-	t, _ := v.files[i].usable(v.now)
-	return v.named(t, v.ids[i].Name)
+func (s tokenSnapshot) token(i int) Token {
+	t, _ := s.files[i].usable(s.now)
+	return s.named(t, s.ids[i].Name)
 }
 
-func (v view) named(t ecr.Token, identity string) Token {
-	for _, id := range v.ids {
+func (s tokenSnapshot) named(t ecr.Token, identity string) Token {
+	for _, id := range s.ids {
 		if id.Name == identity {
 			return Token{Token: t, Source: id.Source, Identity: identity}
 		}
@@ -124,14 +124,14 @@ func (v view) named(t ecr.Token, identity string) Token {
 
 // verdicts returns the stored verdicts by identity. A renewal ignores temporary failures: it has a
 // backoff of its own.
-func (v view) verdicts(renewal bool) map[string]ecr.Verdict {
+func (s tokenSnapshot) verdicts(renewal bool) map[string]ecr.Verdict {
 	known := map[string]ecr.Verdict{}
-	for _, f := range v.files {
+	for _, f := range s.files {
 		if f.Verdict == nil || renewal && f.Verdict.Outcome == ecr.Busy {
 			continue
 		}
 		known[f.Identity] = *f.Verdict
-		if v.serving < 0 {
+		if s.serving < 0 {
 			known[f.Identity] = f.Verdict.Alone()
 		}
 	}
@@ -139,10 +139,10 @@ func (v view) verdicts(renewal bool) map[string]ecr.Verdict {
 }
 
 // unexpired returns the identities that have a usable token.
-func (v view) unexpired() map[string]bool {
+func (s tokenSnapshot) unexpired() map[string]bool {
 	serving := map[string]bool{}
-	for _, f := range v.files {
-		if _, ok := f.usable(v.now); ok {
+	for _, f := range s.files {
+		if _, ok := f.usable(s.now); ok {
 			serving[f.Identity] = true
 		}
 	}

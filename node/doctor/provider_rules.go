@@ -10,11 +10,11 @@ import (
 // someECR stands for ECR images for whose registry there is no directory.
 const someECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 
-// rules reports if the credential provider withholds credentials because containerd finds other
+// providerRules reports if the credential provider withholds credentials because containerd finds other
 // files than its rules were made for. It makes the provider's own comparison.
-func (e *examination) rules() {
+func (e *examination) providerRules() {
 	const name = "rules"
-	file, err := e.Host.Root.Resolve(credprovider.RulesFile)
+	file, err := e.Machine.Root.Resolve(credprovider.RulesFile)
 	if err != nil {
 		e.add(name, Fail, err.Error(), "")
 		return
@@ -24,7 +24,7 @@ func (e *examination) rules() {
 		e.add(name, Fail, "the credential provider gives nothing: "+err.Error(), "berth apply")
 		return
 	}
-	p := credprovider.Provider{Rules: rules, Resolve: e.Host.Root.Resolve}
+	p := credprovider.Provider{Rules: rules, Resolve: e.Machine.Root.Resolve}
 	registries := []string{someECR}
 	for _, d := range rules.Directories {
 		if d.Upstream != "*" {

@@ -53,8 +53,8 @@ type partKey struct {
 	atTarget bool
 }
 
-// plannedPart is planned once.
-type plannedPart struct {
+// resolvedPart is resolved once.
+type resolvedPart struct {
 	once sync.Once
 	part *part
 	err  error
@@ -99,16 +99,22 @@ func (r *run) addTasks(images []reference.Reference) {
 	r.copier.Progress.begin(len(r.tasks))
 }
 
-// planAll finds the content of each image, and how much of it is at the target.
-func (r *run) planAll(ctx context.Context) {
+// resolveImages makes tasks of images, or of all that the layout has if there are none, and finds the
+// content of each, and how much of it is at the target. The problems are entries without a name; a
+// task has its own error.
+func (r *run) resolveImages(ctx context.Context, images []reference.Reference) (problems []error) {
+	if len(images) == 0 && r.from != nil {
+		images, problems = r.from.References()
+	}
+	r.addTasks(images)
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
 	for _, t := range r.tasks {
 		g.Go(func() error {
 			if t.err == nil {
-				t.err = r.plan(ctx, t)
+				t.err = r.resolve(ctx, t)
 			}
-			r.copier.Progress.planned()
+			r.copier.Progress.resolvedOne()
 			return nil
 		})
 	}
@@ -125,11 +131,12 @@ func (r *run) planAll(ctx context.Context) {
 			t.err = fmt.Errorf("%s would be overwritten, it is also the name of %s; copy one of them to another path", t.result.Target, first.result.Image)
 		}
 	}
+	return problems
 }
 
-func (r *run) plan(ctx context.Context, t *task) error {
+func (r *run) resolve(ctx context.Context, t *task) error {
 	var err error
-	if t.main, err = r.planName(ctx, t.pair, t.sourceRef, t.targetRef, nil); err != nil {
+	if t.main, err = r.resolveName(ctx, t.pair, t.sourceRef, t.targetRef, nil); err != nil {
 		return err
 	}
 	t.result.Digest = t.main.part.content.Desc.Digest.String()
@@ -137,16 +144,16 @@ func (r *run) plan(ctx context.Context, t *task) error {
 		return err
 	}
 	seen := map[v1.Hash]bool{}
-	t.attached, err = r.planAttached(ctx, t.main.part, seen, 0)
+	t.attached, err = r.resolveAttached(ctx, t.main.part, seen, 0)
 	for _, a := range t.attached {
 		t.result.Attached += len(a.named) + len(a.referrers)
 	}
 	return err
 }
 
-// planName plans the copy of sourceRef to targetRef. The target keeps what it has under that name
+// resolveName resolves sourceRef, which is copied to targetRef. The target keeps what it has under that name
 // if it is the same, or if accepts says so.
-func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef string, accepts func(have, source manifest.Manifest) bool) (*namedPart, error) {
+func (r *run) resolveName(ctx context.Context, pair *repoPair, sourceRef, targetRef string, accepts func(have, source manifest.Manifest) bool) (*namedPart, error) {
 	n := &namedPart{pair: pair, ref: targetRef}
 	have, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.dst.Manifest(ctx, targetRef) })
 	pair.noteMissing(err)
@@ -157,7 +164,7 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 			return nil, err
 		}
 		if same {
-			n.part, err = r.planPart(ctx, pair, have, true, 0)
+			n.part, err = r.resolvePart(ctx, pair, have, true, 0)
 			if err == nil {
 				n.atTarget = true
 				return n, nil
@@ -172,7 +179,7 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 	case manifest.IsDamaged(err):
 		return nil, err
 	case manifest.IsNeeded(err):
-		n.part, err = r.planNeededName(ctx, pair, sourceRef, err)
+		n.part, err = r.resolveNeededName(ctx, pair, sourceRef, err)
 		n.atTarget = err == nil && have.Desc.Digest == n.part.content.Desc.Digest
 		return n, err
 	case errors.Is(err, manifest.ErrNotFound):
@@ -188,12 +195,12 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 		accepts = func(manifest.Manifest, manifest.Manifest) bool { return true }
 	}
 	if accepts != nil && have.Raw != nil && accepts(have, c) {
-		if n.part, err = r.planPart(ctx, pair, have, true, 0); err == nil {
+		if n.part, err = r.resolvePart(ctx, pair, have, true, 0); err == nil {
 			n.atTarget = true
 			return n, nil
 		}
 	}
-	n.part, err = r.planPart(ctx, pair, c, false, 0)
+	n.part, err = r.resolvePart(ctx, pair, c, false, 0)
 	return n, err
 }
 
@@ -215,8 +222,8 @@ func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have
 	return same, err
 }
 
-// planPart plans a manifest and its dependencies, read from the target if atTarget.
-func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest, atTarget bool, depth int) (*part, error) {
+// resolvePart resolves a manifest and its dependencies, read from the target if atTarget.
+func (r *run) resolvePart(ctx context.Context, pair *repoPair, c manifest.Manifest, atTarget bool, depth int) (*part, error) {
 	if depth > manifest.MaxNesting {
 		return nil, fmt.Errorf("index %s: is nested deeper than %d levels", c.Desc.Digest, manifest.MaxNesting)
 	}
@@ -224,14 +231,14 @@ func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest,
 	pair.mu.Lock()
 	p := pair.parts[key]
 	if p == nil {
-		p = &plannedPart{}
+		p = &resolvedPart{}
 		pair.parts[key] = p
 	}
 	pair.mu.Unlock()
 	p.once.Do(func() {
 		p.part = &part{pair: pair, content: c, atTarget: atTarget}
 		if c.Desc.MediaType.IsIndex() {
-			p.err = r.planIndex(ctx, p.part, depth)
+			p.err = r.resolveIndex(ctx, p.part, depth)
 		} else {
 			p.part.blobs, p.err = manifest.Blobs(c)
 		}
@@ -252,7 +259,7 @@ func (r *run) checkBlobs(ctx context.Context, p *part) error {
 	return nil
 }
 
-func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
+func (r *run) resolveIndex(ctx context.Context, p *part, depth int) error {
 	index, err := manifest.ReadIndex(p.content)
 	if err != nil {
 		return err
@@ -275,7 +282,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 		}
 		g.Go(func() error {
 			var err error
-			p.children[i], err = r.planDigest(ctx, p.pair, d, p.atTarget, depth+1)
+			p.children[i], err = r.resolveDigest(ctx, p.pair, d, p.atTarget, depth+1)
 			return err
 		})
 	}
@@ -284,8 +291,8 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 	return err
 }
 
-// planDigest reads a manifest by digest and plans it.
-func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, atTarget bool, depth int) (*part, error) {
+// resolveDigest reads a manifest by digest and resolves it.
+func (r *run) resolveDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, atTarget bool, depth int) (*part, error) {
 	at := origin(pair.src)
 	if atTarget {
 		at = pair.dst
@@ -298,25 +305,25 @@ func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, a
 		return nil, err // names the file already
 	}
 	if manifest.IsNeeded(err) {
-		return r.planNeeded(ctx, pair, d.Digest, depth, err)
+		return r.resolveNeeded(ctx, pair, d.Digest, depth, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	return r.planPart(ctx, pair, c, atTarget, depth)
+	return r.resolvePart(ctx, pair, c, atTarget, depth)
 }
 
-// planNeededName is planNeeded for a tag or a digest of the source.
-func (r *run) planNeededName(ctx context.Context, pair *repoPair, sourceRef string, needed error) (*part, error) {
+// resolveNeededName is resolveNeeded for a tag or a digest of the source.
+func (r *run) resolveNeededName(ctx context.Context, pair *repoPair, sourceRef string, needed error) (*part, error) {
 	d, err := pair.src.Digest(ctx, sourceRef)
 	if err != nil {
 		return nil, err
 	}
-	return r.planNeeded(ctx, pair, d, 0, needed)
+	return r.resolveNeeded(ctx, pair, d, 0, needed)
 }
 
-// planNeeded plans a manifest that a bundle leaves out: the target has it if it has the base.
-func (r *run) planNeeded(ctx context.Context, pair *repoPair, d v1.Hash, depth int, needed error) (*part, error) {
+// resolveNeeded resolves a manifest that a bundle leaves out: the target has it if it has the base.
+func (r *run) resolveNeeded(ctx context.Context, pair *repoPair, d v1.Hash, depth int, needed error) (*part, error) {
 	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.dst.Manifest(ctx, d.String()) })
 	if registry.IsHidden(err) || manifest.IsDamaged(err) {
 		return nil, needed
@@ -324,11 +331,11 @@ func (r *run) planNeeded(ctx context.Context, pair *repoPair, d v1.Hash, depth i
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d, err)
 	}
-	return r.planPart(ctx, pair, c, true, depth)
+	return r.resolvePart(ctx, pair, c, true, depth)
 }
 
-// planAttached finds what refers to a part, to its children, and to their referrers.
-func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
+// resolveAttached finds what refers to a part, to its children, and to their referrers.
+func (r *run) resolveAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
 	d := p.content.Desc.Digest
 	if seen[d] || depth > manifest.MaxNesting {
 		return nil, nil
@@ -336,19 +343,19 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 	seen[d] = true
 	var all []*attachment
 	for _, child := range p.children {
-		more, err := r.planAttached(ctx, child, seen, depth)
+		more, err := r.resolveAttached(ctx, child, seen, depth)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, more...)
 	}
-	a, err := r.planAttachment(ctx, p.pair, d)
+	a, err := r.resolveAttachment(ctx, p.pair, d)
 	if err != nil || a == nil {
 		return all, err
 	}
 	all = append(all, a)
 	for _, referrer := range a.referrers {
-		more, err := r.planAttached(ctx, referrer, seen, depth+1)
+		more, err := r.resolveAttached(ctx, referrer, seen, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -357,15 +364,15 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 	return all, nil
 }
 
-// planAttachment returns nil if nothing refers to d.
-func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*attachment, error) {
+// resolveAttachment returns nil if nothing refers to d.
+func (r *run) resolveAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*attachment, error) {
 	found, err := slotted(ctx, r, func() (manifest.Attached, error) { return pair.src.Attached(ctx, d) })
 	if err != nil || len(found.Tags) == 0 && len(found.Referrers) == 0 {
 		return nil, err
 	}
 	a := &attachment{pair: pair, subject: d, list: found.List, entries: found.Referrers}
 	for _, tag := range found.Tags {
-		n, err := r.planName(ctx, pair, tag, tag, manifest.HoldsLayers)
+		n, err := r.resolveName(ctx, pair, tag, tag, manifest.HoldsLayers)
 		if manifest.IsDamaged(err) {
 			return nil, err
 		}
@@ -375,7 +382,7 @@ func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*a
 		a.named = append(a.named, n)
 	}
 	for _, entry := range found.Referrers {
-		p, err := r.planDigest(ctx, pair, entry, false, 1)
+		p, err := r.resolveDigest(ctx, pair, entry, false, 1)
 		if errors.Is(err, manifest.ErrNotFound) && !manifest.IsDamaged(err) {
 			continue // the list is outdated
 		}
