@@ -106,15 +106,7 @@ func (c checker) toml(text string) error {
 	case v["settings"] != nil:
 		return bottlerocket(text)
 	case v["plugins"] != nil:
-		var reasons []string
-		for _, r := range releases {
-			a := containerdconf.Assess(containerdconf.Load("/etc/containerd/config.toml", r, nodefiles.Files{"/etc/containerd/config.toml": text}), r)
-			if a.Honoured {
-				return walkStrings(v, c.inside)
-			}
-			reasons = append(reasons, fmt.Sprintf("containerd %s: %+v", r, a.Issues))
-		}
-		return fmt.Errorf("no release of containerd would read hosts.toml files: %s", strings.Join(reasons, "; "))
+		return readsHosts(text, v["version"] != nil)
 	case v["host"] != nil || v["server"] != nil:
 		return c.hostsTOML(text)
 	}
@@ -122,6 +114,26 @@ func (c checker) toml(text string) error {
 		return errors.New("a file without its name in a comment in the first line")
 	}
 	return nil
+}
+
+// readsHosts checks that some release of containerd reads hosts.toml files with this config. One
+// without a version is a part that a platform adds to its own file.
+func readsHosts(text string, whole bool) error {
+	mains := []string{text}
+	if !whole {
+		mains = append(mains, "version = 2\n"+text, "version = 3\n"+text)
+	}
+	var reasons []string
+	for _, main := range mains {
+		for _, r := range releases {
+			a := containerdconf.Assess(containerdconf.Load("/etc/containerd/config.toml", r, nodefiles.Files{"/etc/containerd/config.toml": main}), r)
+			if a.Honoured {
+				return nil
+			}
+			reasons = append(reasons, fmt.Sprintf("containerd %s: %+v", r, a.Issues))
+		}
+	}
+	return fmt.Errorf("no release of containerd would read hosts.toml files: %s", strings.Join(reasons, "; "))
 }
 
 // hostsTOML reads a hosts.toml as each family of containerd releases does.

@@ -49,6 +49,7 @@ func TestBroken(t *testing.T) {
 		{"toml", hosts, "an unknown capability", "pull", "pul"},
 		{"toml", hosts, "no name", "# ", "#! "},
 		{"toml", plugins, "a config that is not read", "config_path", "config_paths"},
+		{"toml", strings.TrimPrefix(plugins, "version = 3\n"), "a part of a config that is not read", "config_path", "config_paths"},
 		{"toml", plugins, "no TOML", "]", ""},
 		{"toml", "[settings.pki.a]\ntrusted = true\n", "an unknown setting of Bottlerocket", "trusted", "trust"},
 		{"hcl", release, "no HCL", "]", ""},
