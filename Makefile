@@ -78,6 +78,7 @@ lint: ## gofmt, go vet, golangci-lint, shellcheck, import directions
 test: export GORACE := atexit_sleep_ms=0
 test: ## Unit tests: no root, no daemon, nothing beyond loopback
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout=20m $(GOTESTFLAGS) ./...
+	cd test/platforms && go test -timeout=20m $(GOTESTFLAGS) ./...
 
 .PHONY: cover
 cover: ## How many statements the unit tests run; docs/mutants.md has the record

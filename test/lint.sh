@@ -14,7 +14,7 @@ if [ -n "$unformatted" ]; then
   exit 1
 fi
 
-for module in . test/chart test/cluster test/e2e test/kubelet test/page; do
+for module in . test/chart test/cluster test/e2e test/kubelet test/page test/platforms; do
   (
     cd "$module"
     go vet ./...

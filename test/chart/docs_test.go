@@ -132,7 +132,7 @@ func helmLine(t *testing.T, args []string, dir string) int {
 	render := []string{"template", "berth", chart}
 	for _, a := range args[4:] {
 		if a != "--reuse-values" {
-			render = append(render, strings.NewReplacer("=config.yaml", "="+filepath.Join(dir, "config.yaml"), "values.yaml", filepath.Join(dir, "values.yaml")).Replace(a))
+			render = append(render, pageFile(dir, a))
 		}
 	}
 	if args[1] == "upgrade" {
@@ -152,6 +152,63 @@ func helmLine(t *testing.T, args []string, dir string) int {
 		t.Errorf("%q has no --set image.repository=…: nothing can pull %s", args, r.agent().Image)
 	}
 	return 1
+}
+
+// pageFile replaces the name of a file that the page shows, alone or after "=", by its path in dir.
+func pageFile(dir, arg string) string {
+	key, name, assigned := strings.Cut(arg, "=")
+	if !assigned {
+		key, name = "", arg
+	} else {
+		key += "="
+	}
+	if _, err := os.Stat(filepath.Join(dir, name)); name == "" || err != nil {
+		return arg
+	}
+	return key + filepath.Join(dir, name)
+}
+
+var valuesFile = regexp.MustCompile(`\A# (\S*values\S*\.yaml)\n`)
+
+// TestPlatforms: the chart accepts the values on the pages about platforms, and the helm commands
+// there work with them. test/platforms checks everything else on these pages.
+func TestPlatforms(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(top, "docs/platforms/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, commands := 0, 0
+	for _, page := range pages {
+		page = "platforms/" + filepath.Base(page)
+		t.Run(page, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, b := range blocks(t, page) {
+				name := valuesFile.FindStringSubmatch(b.text)
+				switch {
+				case b.kind == "yaml values" && name == nil:
+					name = []string{"", "values.yaml"}
+					fallthrough
+				case strings.HasPrefix(b.kind, "yaml") && name != nil:
+					render(t, b.text)
+					write(t, filepath.Join(dir, filepath.Base(name[1])), b.text)
+					rendered++
+				case b.kind == "yaml config":
+					file := filepath.Join(dir, "config.yaml")
+					write(t, file, b.text)
+					loads(t, file)
+				case b.kind == "sh":
+					for line := range strings.Lines(strings.ReplaceAll(b.text, "\\\n", " ")) {
+						if args := strings.Fields(line); len(args) > 3 && args[0] == "helm" && args[3] == "manifests/chart" {
+							commands += helmLine(t, args, dir)
+						}
+					}
+				}
+			}
+		})
+	}
+	if rendered < 7 || commands < 12 {
+		t.Errorf("%d values and %d commands were found", rendered, commands)
+	}
 }
 
 func write(t *testing.T, file, text string) {
