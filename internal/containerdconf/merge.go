@@ -40,11 +40,7 @@ func (c Config) merge(r Release) merged {
 func (c Config) mergeReplacing(r Release) merged {
 	m := merged{version: 1, plugins: map[string]any{}}
 	last := map[string]File{}
-	strict := r.AtLeast(1, 7, 18) || r.Minor == 6 && r.AtLeast(1, 6, 32)
 	for _, f := range c.Files {
-		if strict && f.Version > r.NewestVersion() && m.refused == nil {
-			m.refused = tooNew(f, r)
-		}
 		if f.Version != 0 {
 			m.version = f.Version
 		}
@@ -56,7 +52,12 @@ func (c Config) mergeReplacing(r Release) merged {
 		}
 		m.disabled = append(m.disabled, f.disabled()...)
 	}
-	if m.version > 1 && m.refused == nil {
+	// Later releases of 1.6 and 1.7 look at the version of all files together.
+	strict := r.AtLeast(1, 7, 18) || r.Minor == 6 && r.AtLeast(1, 6, 32)
+	if strict && m.version > r.NewestVersion() {
+		first := slices.IndexFunc(c.Files, func(f File) bool { return f.Version > r.NewestVersion() })
+		m.refused = tooNew(c.Files[first], r)
+	} else if m.version > 1 {
 		m.refused = c.badName(last, m.disabled)
 	}
 	return m
