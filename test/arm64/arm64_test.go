@@ -122,7 +122,7 @@ mirrors:
   endpoints:
   - url: https://mirror.example.com/hub
 registries:
-- {host: registry.example.com, username: robot, password: %q}
+- {host: registry.example.com, username: robot, password: %q, auth: basic}
 health: {mode: off}
 `, password)
 	if err := os.WriteFile(n.config, []byte(config), 0o600); err != nil {
@@ -170,7 +170,7 @@ func (n *node) equal(what, there, here string) {
 // plan compares what both would write, and then writes with the one for arm64.
 func (n *node) plan() {
 	n.Helper()
-	args := []string{"plan", "--no-probe", "--root", n.root, "--config", n.config}
+	args := []string{"plan", "--root", n.root, "--config", n.config}
 	plan := n.answer(n.there("berth", args...), "")
 	if !strings.Contains(plan, "mirror.example.com") || !strings.HasSuffix(plan, "exit code 1\n") {
 		n.Errorf("berth plan shows no change: %s", plan)
