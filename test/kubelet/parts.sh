@@ -30,10 +30,15 @@ if [ -n "${BERTH_KUBELET-}" ]; then
     { echo "BERTH_KUBELET: no file test/kubelet/parts/*.mod has kubelet $BERTH_KUBELET" >&2; exit 2; }
 fi
 version=$(pinned "$modfile" k8s.io/kubernetes)
+# The code of clouds in 1.29 is not needed; k8s.io/legacy-cloud-providers v0.29.6 cannot be downloaded.
+tags=
+case $version in
+  1.29.*) tags=providerless ;;
+esac
 minor=${version#*.}
 stamp=k8s.io/component-base/version
 provide kubelet "$version" "kubelet-$version/kubelet" "about 1800 packages: seven minutes on two cores" kubelet \
-  -modfile="$modfile" -ldflags "-s -w -X $stamp.gitVersion=v$version -X $stamp.gitMajor=${version%%.*} -X $stamp.gitMinor=${minor%%.*}" \
+  -modfile="$modfile" -tags="$tags" -ldflags "-s -w -X $stamp.gitVersion=v$version -X $stamp.gitMajor=${version%%.*} -X $stamp.gitMinor=${minor%%.*}" \
   k8s.io/kubernetes/cmd/kubelet
 
 for mod in *.mod; do
