@@ -38,23 +38,23 @@ func (s *fixture) hubServes() fetch {
 // fileFacts: which files containerd reads, and which it ignores without an error.
 func fileFacts() []scenario {
 	return []scenario{
-		{"referrers-drops-the-file-on-1.6", func(s *fixture) {
+		{"referrers-drops-the-file-before-2.2", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			up := s.hubServes()
 			s.push(repo, up.img, r)
 			s.hosts("docker.io", fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"referrers\"]\n", r.URL()))
 			s.pull(ref, up.img)
-			s.fromMirrorUnlessOlder(r, up)
+			s.fromMirrorSince(2, 2, r, up)
 		}},
-		{"no-host-table-drops-the-file-on-1.6", func(s *fixture) {
+		{"no-host-table-drops-the-file-on-1.x", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			up := s.hubServes()
 			s.push(repo, up.img, r)
 			s.hosts("docker.io", fmt.Sprintf("server = %q\ncapabilities = [\"pull\", \"resolve\"]\n", r.URL()))
 			s.pull(ref, up.img)
-			s.fromMirrorUnlessOlder(r, up)
+			s.fromMirrorSince(2, 0, r, up)
 		}},
-		{"brackets-of-ipv6-drop-the-file-on-1.6", func(s *fixture) {
+		{"brackets-of-ipv6-drop-the-file-on-1.x", func(s *fixture) {
 			// The TOML parser of 1.6 and 1.7 accepts no bracket in the name of a table, quoted or
 			// not, so there an IPv6 address can only be the server.
 			r := s.registry(registry.Options{IP: "::1"})
@@ -62,7 +62,7 @@ func fileFacts() []scenario {
 			s.push(repo, up.img, r)
 			s.hosts("docker.io", fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n", r.URL()))
 			s.pull(ref, up.img)
-			s.fromMirrorUnlessOlder(r, up)
+			s.fromMirrorSince(2, 0, r, up)
 		}},
 		{"server-on-ipv6", func(s *fixture) {
 			r := s.registry(registry.Options{IP: "::1"})
@@ -113,10 +113,10 @@ func fileFacts() []scenario {
 	}
 }
 
-// fromMirrorUnlessOlder: 1.6 has ignored the file and asks Docker Hub.
-func (s *fixture) fromMirrorUnlessOlder(r *registry.Registry, up fetch) {
+// fromMirrorSince: releases before this one have ignored the file and ask Docker Hub.
+func (s *fixture) fromMirrorSince(major, minor int, r *registry.Registry, up fetch) {
 	s.Helper()
-	if s.older {
+	if !s.release.AtLeast(major, minor, 0) {
 		s.asked(s.decoys[hub], up.all()...)
 		s.served(r)
 		return

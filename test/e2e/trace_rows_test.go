@@ -139,7 +139,7 @@ func traceRows() []traceRow {
 		{"no-host-table", func(s *traced) { s.hosts("docker.io", fmt.Sprintf("server = %q\n", s.url())) }, "mirror", "hub"},
 		{"referrers", func(s *traced) {
 			s.hosts("docker.io", fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\", \"referrers\"]\n", s.url()))
-		}, "mirror", "hub"},
+		}, "mirror", "hub before 2.2"},
 		{"ipv6-mirror", func(s *traced) {
 			s.listen("::1", nil)
 			s.hosts("docker.io", hostTables(s.url()))

@@ -36,6 +36,7 @@ func (c cell) logFile() string {
 var (
 	containerds = []string{"1.6.20", "1.7.28", "2.0.14", "2.1.9", "2.2.9", "2.3.7", "2.4.2"}
 	engines     = []string{"2.0.0-beta.24"}
+	kubelets    = []string{"1.29.6", "1.32.2", "1.34.4", "1.36.3"}
 )
 
 // cells returns all cells, in the order in which they run.
@@ -47,6 +48,13 @@ func cells() []cell {
 	for _, version := range engines {
 		all = append(all, dockerCells(version)...)
 	}
+	for _, version := range kubelets {
+		all = append(all, kubeletCells(version)...)
+	}
+	for _, kind := range []string{"programs", "deb", "rpm"} {
+		all = append(all, arm64Cell(kind))
+	}
+	all = append(all, suiteCell("debian-12/packages", "systemd"), suiteCell("kubernetes-1.36.3/cluster", "cluster"))
 	return all
 }
 
@@ -101,8 +109,41 @@ func dockerCells(version string) []cell {
 	return []cell{pulls, leaks}
 }
 
+func kubeletCells(version string) []cell {
+	c := cell{
+		env:   append(programs(), "BERTH_KUBELET="+version),
+		needs: []string{"containerd", "runc", "docker-registry"}, alone: true,
+	}
+	provider, plugin := c, c
+	provider.name = "kubelet-" + version + "/provider"
+	provider.build = []string{"test/e2e/parts.sh", "test/kubelet/parts.sh kubelet"}
+	tests := "TestPods|TestConfigJSON"
+	if version == "1.36.3" { // earlier ones do not verify pulled images by default
+		tests += "|TestPulledImageIsForEveryPod|TestPreloadedImage|TestImageGarbageCollection"
+	}
+	provider.run = "cd test/kubelet && " + goTest + ". -run '^(" + tests + ")$'"
+	plugin.name = "kubelet-" + version + "/plugin-code"
+	plugin.build = []string{"test/kubelet/parts.sh keyring"}
+	plugin.run = "cd test/kubelet && " + goTest + ". -run '^(TestKeyring.*|TestLogins.*|TestPatternsAreNeeded|TestOneConfiguration)$'"
+	return []cell{provider, plugin}
+}
+
+// arm64Cell runs the programs for arm64: those that are built, or those of a package.
+func arm64Cell(kind string) cell {
+	return cell{
+		name: "arm64/" + kind, env: programs(),
+		run:   goTest + "-tags e2e ./test/arm64 -run '^TestPrograms$/^" + kind + "$'",
+		needs: []string{"qemu-aarch64-static", "dpkg-deb", "rpm2cpio", "cpio"},
+	}
+}
+
+// suiteCell runs an end-to-end suite, which itself says what it needs.
+func suiteCell(name, suite string) cell {
+	return cell{name: name, env: append(programs(), "GOTESTFLAGS=-v"), run: "test/e2e.sh " + suite, alone: true}
+}
+
 // packages are the Debian packages of programs whose name is another one.
-var packages = map[string]string{"/usr/bin/docker": "docker.io", "ip": "iproute2"}
+var packages = map[string]string{"/usr/bin/docker": "docker.io", "ip": "iproute2", "qemu-aarch64-static": "qemu-user-static", "rpm2cpio": "rpm", "dpkg-deb": "dpkg"}
 
 // prerequisites reports what is missing on this machine.
 func prerequisites(due []cell) error {

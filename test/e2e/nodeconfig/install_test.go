@@ -33,10 +33,7 @@ func TestInstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	berth := filepath.Join(t.TempDir(), "berth")
-	if err := gobuild.Programs(t.Context(), filepath.Join("..", "..", ".."), berth, "./cmd/berth"); err != nil {
-		t.Fatal(err)
-	}
+	berth := berthBinary(t)
 	for _, program := range set.Containerd {
 		t.Run(program.Version, func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +55,19 @@ func TestInstall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// berthBinary returns $BERTH_BIN, or berth built from this checkout.
+func berthBinary(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("BERTH_BIN")
+	if path == "" {
+		path = filepath.Join(t.TempDir(), "berth")
+		if err := gobuild.Programs(t.Context(), filepath.Join("..", "..", ".."), path, "./cmd/berth"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
 }
 
 // machine is a node with the programs of this one.
