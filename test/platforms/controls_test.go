@@ -55,6 +55,8 @@ func TestBroken(t *testing.T) {
 		{"hcl", release, "no HCL", "]", ""},
 		{"hcl", strings.ReplaceAll(release, "    a: b\n", strings.ReplaceAll(indented(registry), "  ", "    ")), "a mistake in a config", "https:", "ftp:"},
 		{"hcl", "template { contents = \"{{ with secret \\\"a\\\" }}{{ end }}\" }\n", "no template", "{{ end }}", ""},
+		{"yaml", "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\nnodeRegistration: {name: a}\n", "an unknown field of kubeadm", "{name", "{names"},
+		{"yaml", "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {values: {mode: run}}\n", "an unknown value in a release of Flux", "mode", "modes"},
 		{"yaml", nodeConf, "an unknown field of nodeadm", "flags", "args"},
 		{"sh", script, "an unknown flag", "no-probe", "no-prob"},
 		{"sh", script, "an unknown verb", "apply", "aply"},
