@@ -57,6 +57,7 @@ func TestBroken(t *testing.T) {
 		{"hcl", "template { contents = \"{{ with secret \\\"a\\\" }}{{ end }}\" }\n", "no template", "{{ end }}", ""},
 		{"yaml", "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\nnodeRegistration: {name: a}\n", "an unknown field of kubeadm", "{name", "{names"},
 		{"yaml", "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {values: {mode: run}}\n", "an unknown value in a release of Flux", "mode", "modes"},
+		{"yaml", "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {values: {mode: run}}\n", "an unknown field of Flux", "{values", "{suspended: true, values"},
 		{"yaml", nodeConf, "an unknown field of nodeadm", "flags", "args"},
 		{"sh", script, "an unknown flag", "no-probe", "no-prob"},
 		{"sh", script, "an unknown verb", "apply", "aply"},

@@ -53,8 +53,7 @@ var modules = []module{
 // withoutSchema are kinds whose schema no module has that can be read here. Their documents are
 // YAML without a duplicate key, and the texts in them are checked.
 var withoutSchema = []string{
-	"v1alpha1/CRICustomizationConfig",       // Talos
-	"helm.toolkit.fluxcd.io/v2/HelmRelease", // its values are checked
+	"v1alpha1/CRICustomizationConfig", // Talos
 }
 
 // schemaOf returns the schema of "GROUP/VERSION/KIND", and whether there is one.
