@@ -277,8 +277,9 @@ func bottlerocket(text string) error {
 		Settings struct {
 			ContainerRegistry struct {
 				Mirrors []struct {
-					Registry string   `toml:"registry"`
-					Endpoint []string `toml:"endpoint"`
+					Registry     string   `toml:"registry"`
+					Endpoint     []string `toml:"endpoint"`
+					Capabilities []string `toml:"capabilities"`
 				} `toml:"mirrors"`
 				Credentials []struct {
 					Registry string `toml:"registry"`
