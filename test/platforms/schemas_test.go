@@ -41,6 +41,13 @@ var modules = []module{
 		"controlplane/kubeadm/config/crd/bases/controlplane.cluster.x-k8s.io_kubeadmcontrolplanes.yaml",
 		"controlplane/kubeadm/config/crd/bases/controlplane.cluster.x-k8s.io_kubeadmcontrolplanetemplates.yaml",
 	}},
+	{"github.com/argoproj/argo-cd/v3", "v3.5.7", "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=", []string{
+		"manifests/crds/application-crd.yaml",
+	}},
+	{"github.com/fluxcd/source-controller", "v1.9.6", "h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=", []string{
+		"config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+		"config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml",
+	}},
 }
 
 // withoutSchema are kinds whose schema no module has that can be read here. Their documents are
@@ -116,6 +123,35 @@ func readCRD(file string, all map[string]*jsonschema.Schema) error {
 			return err
 		}
 		name := crd.Spec.Group + "/" + v.Name + "/" + crd.Spec.Names.Kind
+		if all[name], err = compile(name, text); err != nil {
+			return err
+		}
+		if name == "bootstrap.cluster.x-k8s.io/v1beta2/KubeadmConfig" {
+			if err := addKubeadm(root, all); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addKubeadm adds kinds of kubeadm by the schema of the fields that Cluster API passes on to it.
+func addKubeadm(kubeadmConfig map[string]any, all map[string]*jsonschema.Schema) error {
+	for field, kind := range map[string]string{
+		"clusterConfiguration": "ClusterConfiguration", "initConfiguration": "InitConfiguration", "joinConfiguration": "JoinConfiguration",
+	} {
+		found, ok := dig(kubeadmConfig, "properties", "spec", "properties", field)
+		if !ok {
+			return fmt.Errorf("KubeadmConfig has no field spec.%s", field)
+		}
+		object := found.(map[string]any)
+		fields := object["properties"].(map[string]any)
+		fields["apiVersion"], fields["kind"] = map[string]any{"type": "string"}, map[string]any{"const": kind}
+		text, err := json.Marshal(object)
+		if err != nil {
+			return err
+		}
+		name := "kubeadm.k8s.io/v1beta4/" + kind
 		if all[name], err = compile(name, text); err != nil {
 			return err
 		}
@@ -241,8 +277,9 @@ func bottlerocket(text string) error {
 		Settings struct {
 			ContainerRegistry struct {
 				Mirrors []struct {
-					Registry string   `toml:"registry"`
-					Endpoint []string `toml:"endpoint"`
+					Registry     string   `toml:"registry"`
+					Endpoint     []string `toml:"endpoint"`
+					Capabilities []string `toml:"capabilities"`
 				} `toml:"mirrors"`
 				Credentials []struct {
 					Registry string `toml:"registry"`

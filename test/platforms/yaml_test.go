@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -77,12 +78,12 @@ func (c checker) document(text, words string, node *yaml.Node) error {
 	return errors.Join(err, walkStrings(v, c.inside))
 }
 
-// kubernetes are the kinds of Kubernetes itself.
-var kubernetes = func() *runtime.Scheme {
+// goTypes are the kinds of Kubernetes itself, and those of Flux whose module has types alone.
+var goTypes = func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, rbacv1.AddToScheme,
-		networkingv1.AddToScheme, policyv1.AddToScheme, admissionv1.AddToScheme,
+		networkingv1.AddToScheme, policyv1.AddToScheme, admissionv1.AddToScheme, helmv2.AddToScheme,
 	} {
 		if err := add(s); err != nil {
 			panic(err)
@@ -93,11 +94,6 @@ var kubernetes = func() *runtime.Scheme {
 
 // kind checks an object by its type, or by its schema.
 func (c checker) kind(apiVersion, kind string, object map[string]any, text []byte) error {
-	if into, err := kubernetes.New(schema.FromAPIVersionAndKind(apiVersion, kind)); err == nil {
-		return k8syaml.UnmarshalStrict(text, into)
-	} else if !runtime.IsNotRegisteredError(err) {
-		return err
-	}
 	for _, get := range chartValues {
 		if v, ok := dig(object, get...); ok && slices.Contains([]string{"HelmRelease", "Application"}, kind) {
 			if s, isText := v.(string); isText {
@@ -110,6 +106,11 @@ func (c checker) kind(apiVersion, kind string, object map[string]any, text []byt
 				return fmt.Errorf("%s: %w", strings.Join(get, "."), err)
 			}
 		}
+	}
+	if into, err := goTypes.New(schema.FromAPIVersionAndKind(apiVersion, kind)); err == nil {
+		return k8syaml.UnmarshalStrict(text, into)
+	} else if !runtime.IsNotRegisteredError(err) {
+		return err
 	}
 	name := apiVersion + "/" + kind
 	if name == "node.eks.aws/v1alpha1/NodeConfig" {
