@@ -346,6 +346,30 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 			t.Errorf("args %q, %v", c.Args, hostPaths(r.pod(), c))
 		}
 	}},
+	{"node setup reads the config as the agent does", `nodeSetup: {enabled: true}
+metrics: {expose: true}
+existingSecrets: [{name: x}]
+extraEnv: [{name: BERTH_RACK, value: r1}, {name: BERTH_ADDRESS, value: $(HOST_IP)}]
+extraEnvFrom: [{configMapRef: {name: rack}}]
+extraVolumes: [{name: pki, hostPath: {path: /etc/corp}}]
+extraVolumeMounts: [{name: pki, mountPath: /etc/corp, readOnly: true}]`, func(t *testing.T, r rendered) {
+		agent, setup := r.agent(), r.pod().InitContainers[1]
+		if !reflect.DeepEqual(setup.Env, agent.Env) || len(agent.Env) != 3 || !reflect.DeepEqual(setup.EnvFrom, agent.EnvFrom) || len(agent.EnvFrom) != 1 {
+			t.Errorf("node-setup has %v %v, the agent %v %v", setup.Env, setup.EnvFrom, agent.Env, agent.EnvFrom)
+		}
+		var files []string
+		for _, m := range agent.VolumeMounts { // what is not the node's own place of a file
+			if strings.HasPrefix(m.MountPath, "/host/") || m.MountPath == "/tmp" {
+				continue
+			}
+			if files = append(files, m.MountPath); !slices.ContainsFunc(setup.VolumeMounts, func(s corev1.VolumeMount) bool { return reflect.DeepEqual(s, m) }) {
+				t.Errorf("node-setup lacks %+v", m)
+			}
+		}
+		if want := []string{"/etc/berth", "/etc/berth/secrets", "/etc/ssl/certs", "/etc/corp"}; !slices.Equal(files, want) {
+			t.Errorf("the config may name files in %q, want %q", files, want)
+		}
+	}},
 	{"names", "fullnameOverride: other\nnameOverride: name\nserviceAccount: {create: false, name: sa}", func(t *testing.T, r rendered) {
 		if r.daemonSet.Name != "other" || r.account != nil || r.pod().ServiceAccountName != "sa" || r.configs["other"] == nil {
 			t.Errorf("%s, %v, %s", r.daemonSet.Name, r.account, r.pod().ServiceAccountName)
