@@ -34,6 +34,11 @@ var values = []struct {
 				t.Errorf("probe %+v", probe)
 			}
 		}
+		// A full /tmp leaves the agent its memory.
+		limits := r.agent().Resources.Limits
+		if tmp, limit := r.volume("tmp").EmptyDir, limits.Memory(); tmp.Medium != corev1.StorageMediumMemory || 2*tmp.SizeLimit.Value() > limit.Value() {
+			t.Errorf("/tmp: %+v, and a memory limit of %s", tmp, limit)
+		}
 		if v := r.volume("config"); v.ConfigMap.Name != "berth" || *v.ConfigMap.DefaultMode != 0o400 {
 			t.Errorf("config: %+v", v.ConfigMap)
 		}
