@@ -26,8 +26,9 @@ const key = "startup-taint.cluster-autoscaler.kubernetes.io/berth"
 type fixture struct {
 	*testing.T
 	*fakekube.Server
-	dir  string
-	logs logs
+	dir        string
+	logs       logs
+	controller *Controller // the last one
 }
 
 // logs is what all controllers have logged, as lines of JSON.
@@ -76,6 +77,7 @@ func (f *fixture) start(failOpen time.Duration) (stop func()) {
 		API: client, Key: key, Namespace: "kube-system", Selector: "app=berth", FailOpen: failOpen,
 		Log: slog.New(slog.NewJSONHandler(&f.logs, nil)),
 	})
+	f.controller = c
 	var running sync.WaitGroup
 	running.Go(func() { c.Run(ctx) })
 	return func() {

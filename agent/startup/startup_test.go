@@ -2,7 +2,11 @@ package startup
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +185,61 @@ func TestConcurrentEdits(t *testing.T) {
 		if patches < 8 {
 			t.Errorf("%d patches, of which seven met an edit: want 8 or more", patches)
 		}
+	})
+}
+
+// The metrics tell how many nodes wait and since when, which taints were removed and what fails, and
+// the page has a row for each.
+func TestMetrics(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, dir)
+		defer f.Close()
+		compare := func(want ...string) {
+			t.Helper()
+			answer := httptest.NewRecorder()
+			metricsHandler(f.controller.registry()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			var got []string
+			for line := range strings.Lines(answer.Body.String()) {
+				if metric, ok := strings.CutPrefix(strings.TrimSpace(line), metricPrefix); ok {
+					got = append(got, metric)
+					name, _, _ := strings.Cut(strings.Fields(metric)[0], "{")
+					if !strings.Contains(string(page), "| `"+metricPrefix+name+"` |") {
+						t.Errorf("docs/kubernetes.md has no row for %s%s", metricPrefix, name)
+					}
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("metrics %q, want %q\n%s", got, want, &f.logs.text)
+			}
+		}
+		f.join("ready")
+		f.Pod("ready", "berth-ready")
+		f.Report("berth-ready", true)
+		f.join("waits")
+		created := float64(time.Now().Unix())
+		f.SetFaults(func(*http.Request) fakekube.Fault { return fakekube.Broken })
+		defer f.start(3 * time.Minute)()
+		synctest.Wait()
+		compare(`errors_total{operation="follow"} 2`, `errors_total{operation="remove"} 0`, `removals_total{reason="fail_open"} 0`, `removals_total{reason="ready"} 0`)
+		failed := map[string]bool{}
+		f.SetFaults(faultsOf(func(method string) fakekube.Fault {
+			if method == "GET" || failed[method] { // the first watch and the first patch fail
+				return fakekube.None
+			}
+			failed[method] = true
+			return fakekube.Broken
+		}))
+		time.Sleep(time.Minute)
+		compare(`errors_total{operation="follow"} 3`, `errors_total{operation="remove"} 1`, "nodes_waiting 1", fmt.Sprint("oldest_node_timestamp_seconds ", created),
+			`removals_total{reason="fail_open"} 0`, `removals_total{reason="ready"} 1`)
+		time.Sleep(3 * time.Minute)
+		compare(`errors_total{operation="follow"} 3`, `errors_total{operation="remove"} 1`, "nodes_waiting 0",
+			`removals_total{reason="fail_open"} 1`, `removals_total{reason="ready"} 1`)
 	})
 }
 

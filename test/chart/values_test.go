@@ -9,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 func has(args []string, arg string) bool { return slices.Contains(args, arg) }
@@ -260,6 +262,24 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 		}
 		if zones != 2 {
 			t.Errorf("%d rules for the label zone", zones)
+		}
+	}},
+	{"metrics of the startup taint", "metrics: {expose: true}\npodMonitor: {enabled: true}\nstartupTaint: {enabled: true}\npreload: {enabled: true}", func(t *testing.T, r rendered) {
+		selector, err := metav1.LabelSelectorAsSelector(&r.monitor.Spec.Selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		startup := r.startup.deployment.Spec.Template
+		for _, c := range []struct {
+			pod  corev1.PodTemplateSpec
+			want bool
+		}{{r.daemonSet.Spec.Template, true}, {startup, true}, {r.preload.Spec.Template, false}} {
+			if got := selector.Matches(labels.Set(c.pod.Labels)); got != c.want {
+				t.Errorf("%v: selected %t", c.pod.Labels, got)
+			}
+		}
+		if port, ours := r.monitor.Spec.PodMetricsEndpoints[0].Port, startup.Spec.Containers[0].Ports; len(ours) != 1 || port == nil || *port != ours[0].Name || ours[0].ContainerPort != 9475 {
+			t.Errorf("the monitor's port %v, the pod's %v", port, ours)
 		}
 	}},
 	{"rules and dashboard", "prometheusRule: {enabled: true}\ngrafanaDashboard: {enabled: true, annotations: {folder: x}}", func(t *testing.T, r rendered) {
