@@ -50,7 +50,7 @@ func (r *trial) judge(before, after object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := fakekube.Metadata(after)["name"].(string)
-	l, had, has := r.lives[name], taints(before), taints(after)
+	l, had, has := r.lives[name], fakekube.Taints(before), fakekube.Taints(after)
 	complain := func(format string, args ...any) {
 		r.wrong = append(r.wrong, name+": "+fmt.Sprintf(format, args...))
 	}
@@ -84,15 +84,15 @@ func (r *trial) node(name string, seed uint64) {
 			pod = old // it was not deleted, and its status is that of the last machine
 		} else {
 			pause(5 * time.Second)
-			r.pod(name, pod)
+			r.Pod(name, pod)
 			if old != "" && random.IntN(2) == 0 {
-				r.Change(podsPath+old, func(object) object { return nil })
+				r.Change(fakekube.PodPath(old), func(object) object { return nil })
 			}
 		}
 		old = pod
 		for range random.IntN(4) { // it crashes
 			pause(10 * time.Second)
-			r.report(pod, false)
+			r.Report(pod, false)
 		}
 		for j := range random.IntN(3) {
 			pause(10 * time.Second)
@@ -100,7 +100,7 @@ func (r *trial) node(name string, seed uint64) {
 			r.Change("nodes/"+name, func(o object) object {
 				spec := o["spec"].(object)
 				all, _ := spec["taints"].([]any)
-				spec["taints"] = append(all, taintOf(other))
+				spec["taints"] = append(all, fakekube.Taint(other))
 				return o
 			})
 			r.mu.Lock()
@@ -112,7 +112,7 @@ func (r *trial) node(name string, seed uint64) {
 			r.mu.Lock()
 			l.ready = true
 			r.mu.Unlock()
-			r.report(pod, true)
+			r.Report(pod, true)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func (r *trial) run(seed uint64) {
 		r.Error(w)
 	}
 	for name, l := range r.lives {
-		has := taints(r.Get("nodes/" + name))
+		has := fakekube.Taints(r.Get("nodes/" + name))
 		if stays, want := slices.Contains(has, key), !l.ready && r.open == 0; stays != want {
 			r.Errorf("%s: in the end the taint is there: %t, want %t", name, stays, want)
 		}
@@ -213,7 +213,7 @@ func TestFaultsNotices(t *testing.T) {
 	node := func(keys ...string) object {
 		var all []any
 		for _, k := range keys {
-			all = append(all, taintOf(k))
+			all = append(all, fakekube.Taint(k))
 		}
 		return object{"metadata": object{"name": "n"}, "spec": object{"taints": all}}
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// RunAndServe is [Controller.Run] with a health page at l. It ends with ctx, or with an error if the
+// RunAndServe is [Controller.Run] with health and metrics at l. It ends with ctx, or with an error if the
 // page does.
 func (c *Controller) RunAndServe(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -24,10 +24,11 @@ func (c *Controller) RunAndServe(ctx context.Context, l net.Listener) error {
 	return <-served
 }
 
-// serve answers at /livez while the process runs, and at /readyz when all nodes and pods were read,
-// until ctx is done.
+// serve answers at /livez while the process runs, at /readyz when all nodes and pods were read, and at
+// /metrics, until ctx is done.
 func (c *Controller) serve(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metricsHandler(c.registry()))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !c.Synced() {

@@ -58,6 +58,7 @@ type Controller struct {
 	nodes *kubeapi.Cache[node]
 	pods  *kubeapi.Cache[pod]
 	wake  chan struct{}
+	metrics
 
 	// Of the loop alone, by the name of the node.
 	done    map[string]string // resource version of the node that was patched
@@ -74,7 +75,7 @@ type retry struct {
 // New returns a controller, which does nothing yet.
 func New(o Options) *Controller {
 	c := &Controller{
-		o: o, wake: make(chan struct{}, 1),
+		o: o, wake: make(chan struct{}, 1), metrics: newMetrics(),
 		done: map[string]string{}, retries: map[string]retry{}, warned: map[string]string{},
 	}
 	changed := func() {
@@ -83,10 +84,11 @@ func New(o Options) *Controller {
 		default:
 		}
 	}
-	c.nodes = &kubeapi.Cache[node]{Client: o.API, Path: "/api/v1/nodes", Log: o.Log, Changed: changed}
+	failed := c.failures.WithLabelValues(operationFollow).Inc
+	c.nodes = &kubeapi.Cache[node]{Client: o.API, Path: "/api/v1/nodes", Log: o.Log, Changed: changed, Failed: failed}
 	c.pods = &kubeapi.Cache[pod]{
 		Client: o.API, Path: "/api/v1/namespaces/" + url.PathEscape(o.Namespace) + "/pods",
-		Query: url.Values{"labelSelector": {o.Selector}}, Log: o.Log, Changed: changed,
+		Query: url.Values{"labelSelector": {o.Selector}}, Log: o.Log, Changed: changed, Failed: failed,
 	}
 	return c
 }
@@ -176,6 +178,7 @@ func (c *Controller) pass(ctx context.Context) (next time.Time) {
 		pause := kubeapi.Pause(failures, err)
 		c.retries[name] = retry{failures, c.o.API.Now().Add(pause)}
 		sooner(c.retries[name].at)
+		c.failures.WithLabelValues(operationRemove).Inc()
 		c.o.Log.WarnContext(ctx, "taint not removed; trying again", "node", name, "error", err, "pause", pause)
 	}
 	return next
@@ -262,10 +265,11 @@ func (c *Controller) remove(ctx context.Context, v verdict) error {
 }
 
 func (c *Controller) logRemoved(ctx context.Context, v verdict) {
-	level, message := slog.LevelInfo, "taint removed"
+	level, message, reason := slog.LevelInfo, "taint removed", reasonReady
 	if v.open {
-		level, message = slog.LevelWarn, "taint removed without a ready agent: the limit has passed"
+		level, message, reason = slog.LevelWarn, "taint removed without a ready agent: the limit has passed", reasonFailOpen
 	}
+	c.removals.WithLabelValues(reason).Inc()
 	m := v.node.Metadata
 	c.o.Log.Log(ctx, level, message, "node", m.Name, "key", c.o.Key, "reason", v.reason,
 		"after", c.o.API.Now().Sub(m.CreationTimestamp).Round(time.Second))

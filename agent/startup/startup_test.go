@@ -2,7 +2,11 @@ package startup
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,73 +25,73 @@ func TestTaint(t *testing.T) {
 	}{
 		"no pod": {0, func(f *fixture) {}, []string{key, other}},
 		"not ready": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.report("berth-1", false)
+			f.Pod("n", "berth-1")
+			f.Report("berth-1", false)
 		}, []string{key, other}},
 		"ready": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.report("berth-1", true)
+			f.Pod("n", "berth-1")
+			f.Report("berth-1", true)
 		}, []string{other}},
 		"ready on another node": {0, func(f *fixture) {
-			f.pod("m", "berth-1")
-			f.report("berth-1", true)
+			f.Pod("m", "berth-1")
+			f.Report("berth-1", true)
 		}, []string{key, other}},
 		"ready, being deleted": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.Change(podsPath+"berth-1", func(o object) object {
+			f.Pod("n", "berth-1")
+			f.Change(fakekube.PodPath("berth-1"), func(o object) object {
 				fakekube.Metadata(o)["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
 				return o
 			})
-			f.report("berth-1", true)
+			f.Report("berth-1", true)
 		}, []string{key, other}},
 		"ready, of no DaemonSet": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.Change(podsPath+"berth-1", func(o object) object {
+			f.Pod("n", "berth-1")
+			f.Change(fakekube.PodPath("berth-1"), func(o object) object {
 				delete(fakekube.Metadata(o), "ownerReferences")
 				return o
 			})
-			f.report("berth-1", true)
+			f.Report("berth-1", true)
 		}, []string{key, other}},
 		"ready, with other labels": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.Change(podsPath+"berth-1", func(o object) object {
+			f.Pod("n", "berth-1")
+			f.Change(fakekube.PodPath("berth-1"), func(o object) object {
 				fakekube.Metadata(o)["labels"] = object{"app": "other"}
 				return o
 			})
-			f.report("berth-1", true)
+			f.Report("berth-1", true)
 		}, []string{key, other}},
 		"a second pod is ready": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.report("berth-1", false)
-			f.pod("n", "berth-2")
-			f.report("berth-2", true)
+			f.Pod("n", "berth-1")
+			f.Report("berth-1", false)
+			f.Pod("n", "berth-2")
+			f.Report("berth-2", true)
 		}, []string{other}},
 		"ready in the last life": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.report("berth-1", true)
+			f.Pod("n", "berth-1")
+			f.Report("berth-1", true)
 			time.Sleep(time.Minute)
 			f.join("n", other)
 		}, []string{key, other}},
 		"the same pod, in this life": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.report("berth-1", true)
+			f.Pod("n", "berth-1")
+			f.Report("berth-1", true)
 			time.Sleep(time.Minute)
 			f.join("n", other)
 			time.Sleep(time.Minute)
-			f.report("berth-1", false)
+			f.Report("berth-1", false)
 			time.Sleep(time.Second)
-			f.report("berth-1", true)
+			f.Report("berth-1", true)
 		}, []string{other}},
 		"before the limit": {2 * time.Minute, func(f *fixture) {}, []string{key, other}},
 		"after the limit":  {2 * time.Minute, func(f *fixture) { time.Sleep(62 * time.Second) }, []string{other}},
 		"taint given again, not ready": {0, func(f *fixture) {
-			f.pod("n", "berth-1")
-			f.report("berth-1", true)
+			f.Pod("n", "berth-1")
+			f.Report("berth-1", true)
 			time.Sleep(time.Minute)
-			f.report("berth-1", false)
+			f.Report("berth-1", false)
 			time.Sleep(time.Second) // nodes and pods are two watches, in no order
 			f.Change("nodes/n", func(o object) object {
-				o["spec"] = object{"taints": []any{taintOf(key), taintOf(other)}}
+				o["spec"] = object{"taints": []any{fakekube.Taint(key), fakekube.Taint(other)}}
 				return o
 			})
 		}, []string{key, other}},
@@ -102,7 +106,7 @@ func TestTaint(t *testing.T) {
 				time.Sleep(time.Second)
 				c.steps(f)
 				time.Sleep(time.Minute)
-				if got := taints(f.Get("nodes/n")); !slices.Equal(got, c.want) {
+				if got := fakekube.Taints(f.Get("nodes/n")); !slices.Equal(got, c.want) {
 					t.Errorf("the node has the taints %q, want %q\n%s", got, c.want, &f.logs.text)
 				}
 			})
@@ -119,16 +123,16 @@ func TestLog(t *testing.T) {
 		defer f.start(5 * time.Minute)()
 		for _, n := range []string{"good", "bad"} {
 			f.join(n)
-			f.pod(n, "berth-"+n)
+			f.Pod(n, "berth-"+n)
 		}
-		f.Change(podsPath+"berth-bad", func(o object) object {
+		f.Change(fakekube.PodPath("berth-bad"), func(o object) object {
 			o["status"] = object{"phase": "Pending", "containerStatuses": []any{
 				object{"name": "agent", "state": object{"waiting": object{"reason": "ImagePullBackOff"}}},
 			}}
 			return o
 		})
 		time.Sleep(10 * time.Second)
-		f.report("berth-good", true)
+		f.Report("berth-good", true)
 		time.Sleep(10 * time.Minute)
 		const why = "pod berth-bad is not ready: container agent ImagePullBackOff"
 		for _, want := range []struct{ message, node, level, reason string }{
@@ -151,13 +155,13 @@ func TestConcurrentEdits(t *testing.T) {
 		f := newFixture(t, dir)
 		defer f.Close()
 		f.join("n", "example.com/0")
-		f.pod("n", "berth-1")
-		f.report("berth-1", true)
+		f.Pod("n", "berth-1")
+		f.Report("berth-1", true)
 		want := []string{"example.com/0"}
 		edit := func(add string) {
 			f.Change("nodes/n", func(o object) object {
 				spec := o["spec"].(object)
-				spec["taints"] = append(spec["taints"].([]any), taintOf(add))
+				spec["taints"] = append(spec["taints"].([]any), fakekube.Taint(add))
 				want = append(want, add) // one edit at a time
 				return o
 			})
@@ -175,12 +179,67 @@ func TestConcurrentEdits(t *testing.T) {
 		}))
 		defer f.start(0)()
 		time.Sleep(5 * time.Minute)
-		if got := taints(f.Get("nodes/n")); !slices.Equal(got, want) {
+		if got := fakekube.Taints(f.Get("nodes/n")); !slices.Equal(got, want) {
 			t.Errorf("taints %q, want %q\n%s", got, want, &f.logs.text)
 		}
 		if patches < 8 {
 			t.Errorf("%d patches, of which seven met an edit: want 8 or more", patches)
 		}
+	})
+}
+
+// The metrics tell how many nodes wait and since when, which taints were removed and what fails, and
+// the page has a row for each.
+func TestMetrics(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, dir)
+		defer f.Close()
+		compare := func(want ...string) {
+			t.Helper()
+			answer := httptest.NewRecorder()
+			metricsHandler(f.controller.registry()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			var got []string
+			for line := range strings.Lines(answer.Body.String()) {
+				if metric, ok := strings.CutPrefix(strings.TrimSpace(line), metricPrefix); ok {
+					got = append(got, metric)
+					name, _, _ := strings.Cut(strings.Fields(metric)[0], "{")
+					if !strings.Contains(string(page), "| `"+metricPrefix+name+"` |") {
+						t.Errorf("docs/kubernetes.md has no row for %s%s", metricPrefix, name)
+					}
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("metrics %q, want %q\n%s", got, want, &f.logs.text)
+			}
+		}
+		f.join("ready")
+		f.Pod("ready", "berth-ready")
+		f.Report("berth-ready", true)
+		f.join("waits")
+		created := float64(time.Now().Unix())
+		f.SetFaults(func(*http.Request) fakekube.Fault { return fakekube.Broken })
+		defer f.start(3 * time.Minute)()
+		synctest.Wait()
+		compare(`errors_total{operation="follow"} 2`, `errors_total{operation="remove"} 0`, `removals_total{reason="fail_open"} 0`, `removals_total{reason="ready"} 0`)
+		failed := map[string]bool{}
+		f.SetFaults(faultsOf(func(method string) fakekube.Fault {
+			if method == "GET" || failed[method] { // the first watch and the first patch fail
+				return fakekube.None
+			}
+			failed[method] = true
+			return fakekube.Broken
+		}))
+		time.Sleep(time.Minute)
+		compare(`errors_total{operation="follow"} 3`, `errors_total{operation="remove"} 1`, "nodes_waiting 1", fmt.Sprint("oldest_node_timestamp_seconds ", created),
+			`removals_total{reason="fail_open"} 0`, `removals_total{reason="ready"} 1`)
+		time.Sleep(3 * time.Minute)
+		compare(`errors_total{operation="follow"} 3`, `errors_total{operation="remove"} 1`, "nodes_waiting 0",
+			`removals_total{reason="fail_open"} 1`, `removals_total{reason="ready"} 1`)
 	})
 }
 

@@ -68,7 +68,7 @@ and KUBERNETES_SERVICE_PORT name the API server. It runs until it is stopped.`,
 	flags.Var(&open, "fail-open", "remove the taint this long after the node was created, whatever the agent does: 10m, or never")
 	flags.StringVar(&opts.Namespace, "namespace", "", "namespace of Berth's DaemonSet (default: that of this pod)")
 	flags.StringVar(&opts.Selector, "selector", "app.kubernetes.io/name=berth", "labels of the DaemonSet's pods")
-	flags.StringVar(&listen, "listen", ":9475", `host:port of /livez and /readyz; "" for none`)
+	flags.StringVar(&listen, "listen", ":9475", `host:port of /livez, /readyz and /metrics; "" for none`)
 	flags.Var((*cli.FileName)(&account), "service-account", "directory with token, ca.crt and namespace of the service account")
 	account = kubeapi.ServiceAccountDir
 	flags.Lookup("service-account").DefValue = account

@@ -44,8 +44,9 @@ type Cache[T Object] struct {
 	Path   string     // of the list, such as /api/v1/nodes
 	Query  url.Values // labelSelector and the like
 	Log    *slog.Logger
-	// Changed is called after each change, by the goroutine of Run.
-	Changed func()
+	// Changed is called after each change, and Failed after each failure that is logged, by the
+	// goroutine of Run.
+	Changed, Failed func()
 
 	mu     sync.Mutex
 	items  map[string]T
@@ -89,6 +90,7 @@ func (c *Cache[T]) Run(ctx context.Context) {
 		}
 		pause := Pause(max(failures, 1), err)
 		if err != nil {
+			c.Failed()
 			c.Log.WarnContext(ctx, "cannot follow objects; trying again", "path", c.Path, "error", err, "pause", pause)
 		}
 		select {

@@ -96,7 +96,7 @@ func TestCache(t *testing.T) {
 					left--
 					return c.fault
 				})
-				cache := &Cache[thing]{Client: api, Path: "/api/v1/nodes", Log: slog.New(slog.DiscardHandler), Changed: func() {}}
+				cache := &Cache[thing]{Client: api, Path: "/api/v1/nodes", Log: slog.New(slog.DiscardHandler), Changed: func() {}, Failed: func() {}}
 				ctx, cancel := context.WithCancel(t.Context())
 				var running sync.WaitGroup
 				running.Go(func() { cache.Run(ctx) })
@@ -130,7 +130,7 @@ func TestCache(t *testing.T) {
 func TestCompaction(t *testing.T) {
 	withServer(t, func(t *testing.T, dir string, s *fakekube.Server, api *Client) {
 		put(s, "a")
-		cache := &Cache[thing]{Client: api, Path: "/api/v1/nodes", Log: slog.New(slog.DiscardHandler), Changed: func() {}}
+		cache := &Cache[thing]{Client: api, Path: "/api/v1/nodes", Log: slog.New(slog.DiscardHandler), Changed: func() {}, Failed: func() {}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { cache.Run(ctx) })

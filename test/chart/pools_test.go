@@ -195,12 +195,8 @@ func TestVariables(t *testing.T) {
 		"existingConfigMap: mine\nvariables: [ZONE, REGION, NODE_IP, NODE_NAME]": all,
 		mirrors + "metrics: {expose: true}":                                      "NODE_IP=status.hostIP HOST_IP=status.hostIP",
 	} {
-		r := render(t, "nodeSetup: {enabled: true}\n"+values)
-		if got := names(r.agent()); got != want {
+		if got := names(render(t, values).agent()); got != want {
 			t.Errorf("%s: %q, want %q", values, got, want)
-		}
-		if got := names(r.pod().InitContainers[1]); got != strings.TrimSuffix(want, " HOST_IP=status.hostIP") {
-			t.Errorf("%s: node-setup has %q", values, got)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 func has(args []string, arg string) bool { return slices.Contains(args, arg) }
@@ -33,6 +35,11 @@ var values = []struct {
 			if probe == nil || probe.HTTPGet.Host != "127.0.0.1" || probe.HTTPGet.Port.IntValue() != 9474 {
 				t.Errorf("probe %+v", probe)
 			}
+		}
+		// A full /tmp leaves the agent its memory.
+		limits := r.agent().Resources.Limits
+		if tmp, limit := r.volume("tmp").EmptyDir, limits.Memory(); tmp.Medium != corev1.StorageMediumMemory || 2*tmp.SizeLimit.Value() > limit.Value() {
+			t.Errorf("/tmp: %+v, and a memory limit of %s", tmp, limit)
 		}
 		if v := r.volume("config"); v.ConfigMap.Name != "berth" || *v.ConfigMap.DefaultMode != 0o400 {
 			t.Errorf("config: %+v", v.ConfigMap)
@@ -257,6 +264,24 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 			t.Errorf("%d rules for the label zone", zones)
 		}
 	}},
+	{"metrics of the startup taint", "metrics: {expose: true}\npodMonitor: {enabled: true}\nstartupTaint: {enabled: true}\npreload: {enabled: true}", func(t *testing.T, r rendered) {
+		selector, err := metav1.LabelSelectorAsSelector(&r.monitor.Spec.Selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		startup := r.startup.deployment.Spec.Template
+		for _, c := range []struct {
+			pod  corev1.PodTemplateSpec
+			want bool
+		}{{r.daemonSet.Spec.Template, true}, {startup, true}, {r.preload.Spec.Template, false}} {
+			if got := selector.Matches(labels.Set(c.pod.Labels)); got != c.want {
+				t.Errorf("%v: selected %t", c.pod.Labels, got)
+			}
+		}
+		if port, ours := r.monitor.Spec.PodMetricsEndpoints[0].Port, startup.Spec.Containers[0].Ports; len(ours) != 1 || port == nil || *port != ours[0].Name || ours[0].ContainerPort != 9475 {
+			t.Errorf("the monitor's port %v, the pod's %v", port, ours)
+		}
+	}},
 	{"rules and dashboard", "prometheusRule: {enabled: true}\ngrafanaDashboard: {enabled: true, annotations: {folder: x}}", func(t *testing.T, r rendered) {
 		if r.rule == nil || len(r.rule.Spec.Groups) != 1 || len(r.rule.Spec.Groups[0].Rules) < 10 {
 			t.Errorf("rule %+v", r.rule)
@@ -344,6 +369,30 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 		want := []string{"install", "--root=/host", "--config=/etc/berth/config.yaml", "--containerd", "--kubelet", "--yes"}
 		if !slices.Equal(c.Args, want) || hostPaths(r.pod(), c)["/"] != "rw /host" {
 			t.Errorf("args %q, %v", c.Args, hostPaths(r.pod(), c))
+		}
+	}},
+	{"node setup reads the config as the agent does", `nodeSetup: {enabled: true}
+metrics: {expose: true}
+existingSecrets: [{name: x}]
+extraEnv: [{name: BERTH_RACK, value: r1}, {name: BERTH_ADDRESS, value: $(HOST_IP)}]
+extraEnvFrom: [{configMapRef: {name: rack}}]
+extraVolumes: [{name: pki, hostPath: {path: /etc/corp}}]
+extraVolumeMounts: [{name: pki, mountPath: /etc/corp, readOnly: true}]`, func(t *testing.T, r rendered) {
+		agent, setup := r.agent(), r.pod().InitContainers[1]
+		if !reflect.DeepEqual(setup.Env, agent.Env) || len(agent.Env) != 3 || !reflect.DeepEqual(setup.EnvFrom, agent.EnvFrom) || len(agent.EnvFrom) != 1 {
+			t.Errorf("node-setup has %v %v, the agent %v %v", setup.Env, setup.EnvFrom, agent.Env, agent.EnvFrom)
+		}
+		var files []string
+		for _, m := range agent.VolumeMounts { // what is not the node's own place of a file
+			if strings.HasPrefix(m.MountPath, "/host/") || m.MountPath == "/tmp" {
+				continue
+			}
+			if files = append(files, m.MountPath); !slices.ContainsFunc(setup.VolumeMounts, func(s corev1.VolumeMount) bool { return reflect.DeepEqual(s, m) }) {
+				t.Errorf("node-setup lacks %+v", m)
+			}
+		}
+		if want := []string{"/etc/berth", "/etc/berth/secrets", "/etc/ssl/certs", "/etc/corp"}; !slices.Equal(files, want) {
+			t.Errorf("the config may name files in %q, want %q", files, want)
 		}
 	}},
 	{"names", "fullnameOverride: other\nnameOverride: name\nserviceAccount: {create: false, name: sa}", func(t *testing.T, r rendered) {

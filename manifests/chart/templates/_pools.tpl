@@ -106,8 +106,34 @@ DaemonSet. The terms of an affinity are alternatives: each one gets the rule.
 {{- with $affinity }}{{ toYaml . }}{{ end }}
 {{- end }}
 
-{{/* The environment for ${NAME} in the config, as far as it uses them or variables lists them. */}}
-{{- define "berth.variables" -}}
+{{/*
+What a container needs that reads the config: the environment for ${NAME}, and the files that the
+config names.
+*/}}
+{{- define "berth.configReader" -}}
+{{- with include "berth.env" . | trim }}
+env:
+{{- . | nindent 0 }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+{{- toYaml . | nindent 0 }}
+{{- end }}
+volumeMounts:
+- {name: config, mountPath: /etc/berth, readOnly: true}
+{{- if .Values.existingSecrets }}
+- {name: secrets, mountPath: /etc/berth/secrets, readOnly: true}
+{{- end }}
+{{- range $i, $path := .Values.hostPaths.caCertificates }}
+- {name: ca-{{ $i }}, mountPath: {{ $path | quote }}, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end }}
+
+{{/* NODE_IP and the like as far as the config uses them or variables lists them, and extraEnv. */}}
+{{- define "berth.env" -}}
 {{- $config := "" }}
 {{- if not .Values.existingConfigMap }}
 {{- $config = include "berth.config" . }}
@@ -124,5 +150,12 @@ DaemonSet. The terms of an affinity are alternatives: each one gets the rule.
 {{- end }}
 {{- with .Pool }}
 - {name: BERTH_POOL, value: {{ .value | quote }}}
+{{- end }}
+{{- if .Values.metrics.expose }}
+- name: HOST_IP
+  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end }}

@@ -1,8 +1,9 @@
 // Package fakekube is a stand-in for the API server of Kubernetes: nodes and pods over HTTPS, with
 // lists in pages, watches, merge patches with a resource version, and faults.
 //
-// Connections are in memory, so that it works in a bubble of testing/synctest. Start reading at
-// [Start]. It checks no right and no schema: test/cluster has a real API server.
+// Connections are in memory, so that it works in a bubble of testing/synctest, or over a socket, for a
+// process. Start reading at [Start]. It checks no right and no schema: test/cluster has a real API
+// server.
 package fakekube
 
 import (
@@ -50,7 +51,7 @@ const Faults = int(numFaults)
 type Server struct {
 	dir  string
 	http *httptest.Server
-	pipe *listener
+	pipe *listener // nil if it is on a port
 
 	mu      sync.Mutex
 	tokens  []string // valid ones
@@ -71,25 +72,40 @@ type event struct {
 	object  Object
 }
 
-// Start starts a server and writes the files of a service account to dir.
+// Start starts a server that Dial reaches and writes the files of a service account to dir.
 func Start(dir string) (*Server, error) {
+	s := newServer(dir)
+	s.pipe = &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	_ = s.http.Listener.Close()
+	s.http.Listener = s.pipe
+	return s, s.start()
+}
+
+// Listen is [Start] for a server on a port of 127.0.0.1.
+func Listen(dir string) (*Server, error) {
+	s := newServer(dir)
+	return s, s.start()
+}
+
+func newServer(dir string) *Server {
 	s := &Server{
 		dir: dir, objects: map[string]Object{}, version: 1, grown: make(chan struct{}), counts: map[string]int{},
 		fault: func(*http.Request) Fault { return None }, patched: func(Object, Object) {},
-		pipe: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	_ = s.http.Listener.Close()
-	s.http.Listener = s.pipe
+	return s
+}
+
+func (s *Server) start() error {
 	s.http.EnableHTTP2 = true
 	s.http.StartTLS()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw})
-	for name, content := range map[string][]byte{"ca.crt": ca, "namespace": []byte("kube-system")} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			return nil, err
+	for name, content := range map[string][]byte{"ca.crt": ca, "namespace": []byte(namespace)} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o600); err != nil {
+			return err
 		}
 	}
-	return s, s.Rotate()
+	return s.Rotate()
 }
 
 // Close ends the server.
@@ -98,8 +114,8 @@ func (s *Server) Close() {
 	s.http.Close()
 }
 
-// Address is the address for Dial; the certificate is for it.
-func (s *Server) Address() string { return "127.0.0.1:443" }
+// Address is the server's address, 127.0.0.1:PORT; the certificate is for it.
+func (s *Server) Address() string { return s.http.Listener.Addr().String() }
 
 // Dial opens a connection to the server.
 func (s *Server) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
