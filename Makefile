@@ -16,6 +16,8 @@ JOBS ?= 1
 # The version that make differential compares with, and how often.
 OLD ?= 562c094
 TRIALS ?= 1000
+# How often make bench-pull pulls each image each way.
+ROUNDS ?= 9
 GOTESTFLAGS ?=
 export GOTESTFLAGS
 # The image that the chart names: its repository and the version of the application.
@@ -151,6 +153,11 @@ compatibility: ## The results in docs/compatibility.md, from test/matrix/record.
 bench: ## Cost of plan and apply; figures are recorded in docs/benchmarks.md
 	go test ./node/reconcile -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
 	go test ./node/reconcile -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
+
+.PHONY: bench-pull
+bench-pull: build ## As root: pulls with Berth's hosts.toml beside a hand-written one, for ROUNDS (9); fails if the requests differ
+	test/e2e/parts.sh
+	cd test/e2e && BERTH_PULL_ROUNDS=$(ROUNDS) BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 120m -parallel 1 -v -run '^TestPullTimes$$' .
 
 .PHONY: bench-provider
 bench-provider: ## The provider beside its floor and its peers; fails past a limit

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 )
@@ -15,8 +16,8 @@ type agentRun struct {
 	rss   int           // KiB, the largest of the time after that
 }
 
-// beside compares the start and the memory of this agent with those of another binary. They take
-// turns with the same config on a node where nothing is to be done.
+// beside compares the binary, the start and the memory of this agent with those of another one. They
+// take turns with the same config on a node where nothing is to be done.
 func beside(ctx context.Context, o options) error {
 	const upstreams, hosts, settle = 100, 3, 5 * time.Second
 	m, err := startMirrors(hosts)
@@ -27,7 +28,13 @@ func beside(ctx context.Context, o options) error {
 	names := [2]string{"berth agent", "the other"}
 	var nodes [2]*node
 	var runs [2][]agentRun
+	var size [2]float64 // bytes
 	for i, berth := range [2]string{o.berth, o.other} {
+		info, err := os.Stat(berth)
+		if err != nil {
+			return err
+		}
+		size[i] = float64(info.Size())
 		o.berth = berth
 		if nodes[i], err = newNode(o, fmt.Sprintf("beside-%d", i)); err != nil {
 			return err
@@ -60,18 +67,20 @@ func beside(ctx context.Context, o options) error {
 	ready := func(r agentRun) float64 { return r.ready.Seconds() * 1000 }
 	cpu := func(r agentRun) float64 { return r.cpu.Seconds() * 1000 }
 	rss := func(r agentRun) float64 { return mib(r.rss) }
-	fmt.Fprintf(o.out, "\n| %d starts each, %d upstreams, %d mirror hosts; medians | ready after | CPU until then | resident memory, largest of %s |\n|---|---:|---:|---:|\n",
+	fmt.Fprintf(o.out, "\n| %d starts each, %d upstreams, %d mirror hosts; medians | ready after | CPU until then | resident memory, largest of %s | binary |\n|---|---:|---:|---:|---:|\n",
 		o.rounds, upstreams, hosts, settle)
 	for i, name := range names {
-		fmt.Fprintf(o.out, "| %s | %.0f ms | %.0f ms | %.1f MiB |\n", name, median(i, ready), median(i, cpu), median(i, rss))
+		fmt.Fprintf(o.out, "| %s | %.0f ms | %.0f ms | %.1f MiB | %.1f MB |\n", name, median(i, ready), median(i, cpu), median(i, rss), size[i]/1e6)
 	}
 	var errs []error
 	for _, c := range []struct {
-		what string
-		of   func(agentRun) float64
-	}{{"ready", ready}, {"CPU", cpu}, {"memory", rss}} {
-		times := median(0, c.of) / median(1, c.of)
-		errs = append(errs, o.limit(times <= 1.1, "%s: %.2f times the other (at most 1.1)", c.what, times))
+		what  string
+		times float64
+	}{
+		{"ready", median(0, ready) / median(1, ready)}, {"CPU", median(0, cpu) / median(1, cpu)},
+		{"memory", median(0, rss) / median(1, rss)}, {"binary", size[0] / size[1]},
+	} {
+		errs = append(errs, o.limit(c.times <= 1.1, "%s: %.3f times the other (at most 1.1)", c.what, c.times))
 	}
 	return errors.Join(errs...)
 }

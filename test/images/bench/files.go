@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/trial"
@@ -30,20 +28,21 @@ func files(ctx context.Context, fixture *trial.Fixture, s settings, dir string, 
 	if err := gobuild.Programs(ctx, "", peak, "github.com/berth-registry/berth/test/benchprovider/peak"); err != nil {
 		return err
 	}
-	all, err := packers(ctx, fixture, s, dir)
+	p, err := locate(ctx, s, progress)
 	if err != nil {
 		return err
 	}
+	all := packers(ctx, fixture, s, dir, p)
 	before := load()
 	rnd := rand.New(rand.NewPCG(s.sample.Seed, 7))
 	order := slices.Clone(all)
 	for round := range s.rounds {
 		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		for _, p := range order {
-			if err := p.round(ctx, fixture, dir, peak); err != nil {
-				return fmt.Errorf("%s: %w", p.to.row, err)
+		for _, c := range order {
+			if err := c.round(ctx, fixture, dir, peak); err != nil {
+				return fmt.Errorf("%s: %w", c.to.row, err)
 			}
-			fmt.Fprintf(progress, "round %d: %s: %s and %s\n", round+1, p.to.row, p.to.times[round], p.from.times[round])
+			fmt.Fprintf(progress, "round %d: %s: %s and %s\n", round+1, c.to.row, c.to.times[round], c.from.times[round])
 		}
 	}
 	printMachine(out, s, before)
@@ -66,59 +65,70 @@ func files(ctx context.Context, fixture *trial.Fixture, s settings, dir string, 
 	return nil
 }
 
-func packers(ctx context.Context, fixture *trial.Fixture, s settings, dir string) ([]*packer, error) {
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		return nil, errors.New("skopeo is missing: run apt-get install -y --no-install-recommends skopeo")
-	}
-	version, err := exec.CommandContext(ctx, skopeo, "--version").Output()
-	if err != nil {
-		return nil, err
-	}
+// packers are the ways to write the set to disk, and back to a registry.
+func packers(ctx context.Context, fixture *trial.Fixture, s settings, dir string, p peers) []*packer {
 	var all []*packer
+	packed := filepath.Join(dir, "packed")
 	for _, way := range []struct{ row, prefix, name string }{
 		{"**to one file, .tar.zst**", "", "images.tar.zst"}, {"to one file, .tar", "", "images.tar"}, {"to a directory", "oci:", "layout"},
 	} {
 		row := "berth images copy, " + way.row
 		at := func(target string) string { return way.prefix + filepath.Join(target, way.name) }
 		all = append(all, &packer{
-			to: contestant{row: row, args: func(target string) []string { return fixture.Command(ctx, at(target)).Args }},
-			from: contestant{row: row, ours: true, args: func(target string) []string {
-				return fixture.From(ctx, at(filepath.Join(dir, "packed")), target).Args
+			to:   contestant{row: row, args: func(target string) []string { return fixture.Command(ctx, at(target)).Args }},
+			from: contestant{row: row, ours: true, args: func(target string) []string { return fixture.From(ctx, at(packed), target).Args }},
+		})
+	}
+	if s.other != "" {
+		const row = "the other berth, to a directory" // which every version can
+		all = append(all, &packer{
+			to: contestant{row: row, args: func(target string) []string {
+				return s.otherArgs(fixture.Command(ctx, "oci:"+filepath.Join(target, "layout")))
+			}},
+			from: contestant{row: row, args: func(target string) []string {
+				return s.otherArgs(fixture.From(ctx, "oci:"+filepath.Join(packed, "layout"), target))
 			}},
 		})
 	}
-	list := func(name string, line func(i int, tag string) string) string {
-		var text strings.Builder
-		for i, t := range fixture.Set.Tags {
-			text.WriteString(line(i, t.Repository+":"+t.Tag) + "\n")
-		}
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
-			panic(err) // a directory of this program
-		}
-		return file
-	}
-	command := func(file string) []string {
-		return []string{
-			"/usr/bin/xargs", "-a", file, "-n", "2", "-P", fmt.Sprint(s.parallel), skopeo, "copy", "--quiet", "--all", "--insecure-policy",
-			"--src-tls-verify=false", "--dest-tls-verify=false",
+	source := fixture.Source.Addr()
+	// each returns a packer of a program that has a file or a directory for each tag.
+	each := func(row string, file func(at string, i int) string, registry string, to, from []string) *packer {
+		return &packer{
+			to: contestant{row: row, args: func(target string) []string {
+				return p.perTag(fixture, s, "pack.txt", func(i int, tag string) string { return registry + source + "/" + tag + " " + file(target, i) }, to...)
+			}},
+			from: contestant{row: row, args: func(target string) []string {
+				return p.perTag(fixture, s, "unpack.txt", func(i int, tag string) string { return file(packed, i) + " " + registry + target + "/" + tag }, from...)
+			}},
 		}
 	}
-	archive := func(at string, i int) string { return fmt.Sprintf("oci-archive:%s/%d.tar", at, i) }
-	row := fmt.Sprintf("skopeo %s, an oci-archive for each tag, %d processes at a time", strings.TrimSpace(strings.TrimPrefix(string(version), "skopeo version")), s.parallel)
+	all = append(all,
+		// In skopeo's archives manifests of Docker become others, with other digests.
+		each(p.skopeo.name+", a directory for each tag", func(at string, i int) string { return fmt.Sprintf("dir:%s/%d", at, i) }, "docker://", p.skopeoCopy(), p.skopeoCopy()),
+		each(p.crane.name+", a directory for each tag", func(at string, i int) string { return fmt.Sprintf("%s/%d", at, i) }, "",
+			[]string{p.crane.path, "pull", "--insecure", "--format", "oci"}, []string{p.crane.path, "push", "--insecure"}),
+		&packer{
+			to: contestant{row: p.regsync.name + ", a directory for each repository", args: func(target string) []string {
+				return p.regsyncOnce(fixture, s, source, "ocidir://"+target)
+			}},
+			from: contestant{row: p.regsync.name + ", a directory for each repository", args: func(target string) []string {
+				return p.regsyncOnce(fixture, s, "ocidir://"+packed, target)
+			}},
+		})
+	if p.hauler.path == "" {
+		return all
+	}
+	const haul = "haul.tar.zst"
+	row := p.hauler.name + ", " + haul
 	return append(all, &packer{
 		to: contestant{row: row, args: func(target string) []string {
-			return command(list("pack.txt", func(i int, tag string) string {
-				return "docker://" + fixture.Source.Addr() + "/" + tag + " " + archive(target, i)
-			}))
+			return p.haulerDo(filepath.Join(dir, "store-to"), fmt.Sprintf("sync --image-txt %q --concurrency %d --no-progress", fixture.List(), s.parallel),
+				fmt.Sprintf("save --filename %q", filepath.Join(target, haul)))
 		}},
 		from: contestant{row: row, args: func(target string) []string {
-			return command(list("unpack.txt", func(i int, tag string) string {
-				return archive(filepath.Join(dir, "packed"), i) + " docker://" + target + "/" + tag
-			}))
+			return p.haulerDo(filepath.Join(dir, "store-from"), fmt.Sprintf("load --filename %q", filepath.Join(packed, haul)), fmt.Sprintf("copy registry://%s --plain-http", target))
 		}},
-	}), nil
+	})
 }
 
 // round writes the set to disk and copies it to a registry.
@@ -127,7 +137,11 @@ func (p *packer) round(ctx context.Context, fixture *trial.Fixture, dir, peak st
 	if err := os.Mkdir(packed, 0o755); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(packed)) }()
+	defer func() {
+		for _, name := range []string{packed, filepath.Join(dir, "store-to"), filepath.Join(dir, "store-from")} {
+			err = errors.Join(err, os.RemoveAll(name))
+		}
+	}()
 	if err := p.to.measure(ctx, dir, peak, packed); err != nil {
 		return err
 	}

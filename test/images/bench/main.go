@@ -1,13 +1,14 @@
 // Bench is the long form of the trials of berth images copy, with real registries: whether copies
 // are exact if the process is killed at random moments or the target fails, whether the trials find
-// faults, the speed beside crane and skopeo, and that of files beside directories and skopeo's
-// archives. It prints the tables of docs/benchmarks.md, and
-// fails if a copy is not exact or berth is slower.
+// faults, and the speed beside crane, regsync and skopeo: of copies to a registry, to files and from
+// files, and of pulls from files that are served. It prints the tables of docs/benchmarks.md, and
+// fails if a copy is not exact or one of the others copies to a registry faster.
 //
 //	go run ./test/images/bench
 //
 // It needs Debian's docker-registry and, for the parts speed and files, skopeo (apt-get install -y
-// --no-install-recommends docker-registry skopeo), and builds crane once a machine.
+// --no-install-recommends docker-registry skopeo), and builds crane and regsync once a machine. With
+// -hauler and -beside, hauler and a berth of another version take part.
 package main
 
 import (
@@ -37,6 +38,8 @@ type settings struct {
 	rounds   int
 	parallel int
 	trials   string
+	hauler   string // paths of programs that take part
+	other    string
 }
 
 func main() {
@@ -50,7 +53,9 @@ func main() {
 	flag.Float64Var(&s.share, "share", 0.1, "share of the requests that fail")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each program copies everything")
 	flag.IntVar(&s.parallel, "parallel", 8, "how many processes of crane and skopeo run at the same time")
-	flag.StringVar(&s.trials, "trials", "controls,exact,failing,killed,layout,bundle,speed,files", "which of these")
+	flag.StringVar(&s.trials, "trials", "controls,exact,failing,killed,layout,bundle,speed,files,serve", "which of these")
+	flag.StringVar(&s.hauler, "hauler", "", "in files and serve: the hauler binary to compare with")
+	flag.StringVar(&s.other, "beside", "", "in speed and files: the berth binary of another version to compare with")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -75,6 +80,11 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	}
 	if s.berth, err = filepath.Abs(s.berth); err != nil {
 		return err
+	}
+	if s.other != "" {
+		if s.other, err = filepath.Abs(s.other); err != nil {
+			return err
+		}
 	}
 	fixture, err := trial.Prepare(ctx, s.berth, dir, s.sample)
 	if err != nil {
@@ -107,6 +117,9 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 			continue
 		case "files":
 			failed = append(failed, files(ctx, fixture, s, dir, out, progress))
+			continue
+		case "serve":
+			failed = append(failed, serve(ctx, fixture, s, dir, out, progress))
 			continue
 		default:
 			err = fmt.Errorf("%q is no trial", name)
