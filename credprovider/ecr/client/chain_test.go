@@ -282,10 +282,12 @@ func TestHopLimitHint(t *testing.T) {
 	w := newWorld(t)
 	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true})
 	chain := w.chain(t, ecr.Options{})
-	w.client.metadata().likeEC2 = true
+	m := w.client.metadata()
+	usual := m.times
+	m.likeEC2, m.times = true, metadataTimes{first: 100 * time.Millisecond, later: 200 * time.Millisecond, onEC2: 300 * time.Millisecond}
 	begin := time.Now()
 	res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
-	if spent := time.Since(begin); spent < w.client.metadata().times.onEC2 {
+	if spent := time.Since(begin); spent < m.times.onEC2 {
 		t.Errorf("gave up after %s", spent)
 	}
 	if v := res.Learned["profile"]; v.Outcome != ecr.HopLimit || !strings.Contains(v.Message, "hop limit") {
@@ -295,6 +297,7 @@ func TestHopLimitHint(t *testing.T) {
 		t.Error(res.Err)
 	}
 	// It recovers when the service answers.
+	m.times.later = usual.later
 	w.Heal()
 	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true, Times: 1})
 	if res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)}); res.Identity != "profile" {
