@@ -1,3 +1,5 @@
+//go:build !manpages
+
 // Command berth decides where the container images of a node are pulled from, and with which
 // credentials. "berth help" lists its verbs.
 //
