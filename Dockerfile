@@ -4,7 +4,9 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/berth --push .
 #   buildah bud --build-arg BUILDER=registry.corp/golang:1.26 -t berth .
 #
-# BUILDER is any image with Go, a shell and a CA bundle. Without a network: give
+# "make release" makes the same image without Docker: it reads the last stage of this file.
+#
+# BUILDER is any image with Go and a shell. Without a network: give
 # GOPROXY a directory in the form of a module proxy, such as that of a filled
 # module cache (file:///…/cache/download), or GOFLAGS=-mod=vendor with a vendor
 # directory in the context.
@@ -23,13 +25,14 @@ ARG GOCACHE=/root/.cache/go-build
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=linux GOARCH="$TARGETARCH" go build -trimpath -buildvcs=false \
       -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /out/ \
-      ./cmd/berth ./cmd/berth-credential-provider ./cmd/berth-ecr-token ./cmd/docker-credential-berth
+      ./cmd/berth ./cmd/berth-credential-provider ./cmd/berth-ecr-token ./cmd/docker-credential-berth && \
+    go run ./test/release/roots >/out/ca-certificates.crt
 
 FROM scratch
 COPY --from=build /out/berth /out/berth-credential-provider /out/berth-ecr-token /out/docker-credential-berth /
 # The public authorities, for a node whose own bundle is not mounted. What the
 # node trusts is looked for in SSL_CERT_DIR and added.
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /ca-certificates.crt
+COPY --from=build /out/ca-certificates.crt /
 ENV SSL_CERT_FILE=/ca-certificates.crt \
     SSL_CERT_DIR=/etc/ssl/certs:/etc/pki/tls/certs:/etc/pki/ca-trust/extracted/pem
 LABEL org.opencontainers.image.title=berth \

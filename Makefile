@@ -53,7 +53,8 @@ package: ## deb and rpm into dist/, for ARCH="amd64 arm64" and FORMAT="deb rpm"
 
 .PHONY: release
 release: export VERSION := $(VERSION)
-release: ## All that is published, into dist/: built twice and compared, SBOM, checksums
+release: export SIGNING_KEY := $(SIGNING_KEY)
+release: ## All that is published, into dist/: built twice and compared, signed with SIGNING_KEY=FILE; docs/verify.md
 	test/release/release.sh
 
 .PHONY: image

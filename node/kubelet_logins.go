@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/internal/docs"
 	"github.com/berth-registry/berth/internal/kubeletauths"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
@@ -44,13 +45,13 @@ func FindKubeletLogins(m Machine) KubeletLogins {
 	unseen := func(format string, args ...any) KubeletLogins {
 		return KubeletLogins{Unseen: fmt.Sprintf(format, args...)}
 	}
-	const rights = "; give berth the right CAP_SYS_PTRACE, see docs/credentials.md"
+	rights := "; give berth the right CAP_SYS_PTRACE, see " + docs.URL("credentials.md#kubelets-own-configjson")
 	all, err := m.processes("kubelet")
 	switch {
 	case err != nil:
-		return unseen("%v"+rights, err)
+		return unseen("%v%s", err, rights)
 	case len(all) == 0:
-		return unseen("no process of kubelet is seen on this node" + rights)
+		return unseen("no process of kubelet is seen on this node%s", rights)
 	case len(all) > 1:
 		return unseen("%d processes of kubelet are seen; only one may run", len(all))
 	}

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/docs"
 )
 
-// Docs is the page that has an entry for each alarm.
+// Docs is the page that has an entry for each alarm, below [docs.Root].
 const Docs = "docs/operations.md"
 
 // Alarm is a condition that needs an operator's attention.
@@ -22,7 +24,7 @@ type Alarm struct {
 }
 
 // URL is the address of the alarm's entry, for people.
-func (a Alarm) URL() string { return docsURL + a.Doc }
+func (a Alarm) URL() string { return docs.Root + a.Doc }
 
 // Severity says how serious an alarm is.
 type Severity string

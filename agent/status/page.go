@@ -23,9 +23,6 @@ var (
 	pageCSS string
 )
 
-// docsURL is the address that [Docs] is relative to.
-const docsURL = "https://github.com/berth-registry/berth/blob/main/"
-
 // maxLines limits how many lines of one kind the page shows; /status has all.
 const maxLines = 20
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/docs"
 )
 
 // WriteText writes a snapshot as "berth status" prints it: alarms first, each fact once, in lines
@@ -212,7 +214,7 @@ func (t *text) alarms(alarms []Alarm) {
 	if len(alarms) == 0 {
 		return
 	}
-	t.title("ALARMS  " + docsURL + Docs)
+	t.title("ALARMS  " + docs.Root + Docs)
 	for _, a := range alarms {
 		style := "conflict"
 		if a.Severity == Critical {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/docs"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
@@ -63,7 +64,7 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 		},
 	}
 	i.flags(cmd)
-	cmd.Flags().BoolVar(&i.tokens, "service-account-tokens", false, "make kubelet pass a token of the pod's service account to the provider, for pulls from ECR with the pod's own role (kubelet 1.34 or later, and a right for the nodes: see docs/credentials.md)")
+	cmd.Flags().BoolVar(&i.tokens, "service-account-tokens", false, "make kubelet pass a token of the pod's service account to the provider, for pulls from ECR with the pod's own role (kubelet 1.34 or later, and a right for the nodes: see "+docs.URL("credentials.md#the-pods-own-role")+")")
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
 	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+providerconfig.Provider+" to install, with "+providerconfig.Fetcher+" in the same directory (default: beside berth, else where its package puts it)")
 	return cmd

@@ -1,19 +1,18 @@
+//go:build !manpages
+
 // Command berth decides where the container images of a node are pulled from, and with which
 // credentials. "berth help" lists its verbs.
 //
 // Each verb has a file here with its flags, its output and its exit code; those of "berth images" are
 // in a package of their own, and what all verbs share is in cli. The packages agent, node/... and
-// images do the work. Start reading at verbs.
+// images do the work. Start reading at verbs.go.
 package main
 
 import (
 	"io"
 	"os"
 
-	"github.com/spf13/cobra"
-
 	"github.com/berth-registry/berth/cmd/berth/cli"
-	"github.com/berth-registry/berth/cmd/berth/images"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -21,12 +20,4 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 // run runs a command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return cli.Run(args, stdin, stdout, stderr, verbs)
-}
-
-func verbs(o *cli.Options) []*cobra.Command {
-	return []*cobra.Command{
-		newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o),
-		newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newPlace(o), images.New(o),
-		newTrace(o), newStartupTaint(), newVersion(o),
-	}
 }

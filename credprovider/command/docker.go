@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/docs"
 )
 
 // Helper is the program that docker, podman, BuildKit and others execute for the name "berth" among
@@ -102,7 +103,7 @@ func (p Program) get(o options, in io.Reader, out, errOut io.Writer) error {
 	rules, err := credprovider.ReadRules(o.rules)
 	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 		return fmt.Errorf(`%w; only root may use them: write "sudo-berth" in place of "berth" into credHelpers, `+
-			"and set it up as docs/credentials.md says", err)
+			"and set it up as %s says", err, docs.URL("credentials.md#users-other-than-root"))
 	}
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/docs"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -51,7 +52,7 @@ func (e *examination) docker(ctx context.Context) {
 
 // dockerSettings reports settings of Docker's own that change what it does with hosts.toml files.
 func (e *examination) dockerSettings(name string, d node.Docker) {
-	const page = "see Docker's own settings in docs/docker.md"
+	page := "see " + docs.URL("docker.md#dockers-own-settings")
 	if len(d.Mirrors) > 0 {
 		e.add(name, Warn, fmt.Sprintf("registry-mirrors of Docker (%s): asked first for images of Docker Hub where its directory names one host, which then has no login",
 			strings.Join(d.Mirrors, ", ")), "write them under mirrors in the config and remove them from "+d.ConfigPath+"; "+page)

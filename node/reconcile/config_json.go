@@ -14,6 +14,7 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
+	"github.com/berth-registry/berth/internal/docs"
 	"github.com/berth-registry/berth/internal/kubeletauths"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/nodefs"
@@ -253,7 +254,7 @@ func (n *Node) applyConfigJSON(ctx context.Context, result *Result, changes []ma
 	}
 	report, err := n.Store.Apply(ctx, configJSONScope, changes)
 	if errors.Is(err, unix.EROFS) {
-		err = fmt.Errorf("%w; the service berth needs ReadWritePaths= for kubelet's root directory, see docs/bare-metal.md", err)
+		err = fmt.Errorf("%w; the service berth needs ReadWritePaths= for kubelet's root directory, see %s", err, docs.URL("bare-metal.md#logins-for-kubelet"))
 	}
 	for _, c := range report.Conflicts { // it may be written twice
 		result.Report.Conflicts = slices.DeleteFunc(result.Report.Conflicts, func(o managedfile.Change) bool { return o.Path == c.Path })

@@ -4,8 +4,8 @@
 #
 #   test/cluster/image.sh DIRECTORY REGISTRY/REPOSITORY:TAG [ARCHITECTURE]
 #
-# It pulls no base image: it makes the builder image from this machine's Go, busybox and
-# CA bundle, and takes modules from the module cache. buildah keeps its files in DIRECTORY.
+# It pulls no base image: it makes the builder image from this machine's Go and busybox,
+# and takes modules from the module cache. buildah keeps its files in DIRECTORY.
 set -euo pipefail
 dir=$1 reference=$2 architecture=${3:-$(go env GOARCH)}
 cd "$(dirname "$0")/../.."
@@ -15,7 +15,7 @@ goroot=$(go env GOROOT)
 modules=$(go env GOMODCACHE)
 cache=$(go env GOCACHE)
 # Download missing modules here, because the build has no network.
-go list -deps ./cmd/... >/dev/null
+go list -deps ./cmd/... ./test/release/roots >/dev/null
 
 cat >"$dir/policy.json" <<'POLICY'
 {"default": [{"type": "insecureAcceptAnything"}]}
@@ -28,11 +28,9 @@ store=(--root "$dir/store" --runroot "$dir/run" --storage-driver vfs)
 
 mkdir -p "$dir/builder"
 cp "$(command -v busybox)" "$dir/builder/sh"
-cp -L /etc/ssl/certs/ca-certificates.crt "$dir/builder/ca-certificates.crt"
 cat >"$dir/builder/Dockerfile" <<'BUILDER'
 FROM scratch
 COPY sh /bin/sh
-COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/root
 WORKDIR /tmp
 BUILDER

@@ -68,6 +68,73 @@ func TestIndexes(t *testing.T) {
 	}
 }
 
+var (
+	docsCall = regexp.MustCompile(`\bdocs\.URL\(("[^"]*")?`)
+	pagePath = regexp.MustCompile(`(\S*)\bdocs/[a-z-]+\.md`)
+)
+
+// TestMessages: each page that a message of the programs names is named by its address, and exists
+// with its anchor.
+func TestMessages(t *testing.T) {
+	calls := 0
+	for _, dir := range []string{"agent", "cmd", "config", "credprovider", "hostsconf", "images", "internal", "node"} {
+		err := filepath.WalkDir(filepath.Join(top, dir), func(file string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+				return err
+			}
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			n, problems := messageProblems(string(raw))
+			calls += n
+			for _, p := range problems {
+				t.Errorf("%s: %s", file, p)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls < 6 {
+		t.Errorf("only %d calls of docs.URL were found", calls)
+	}
+}
+
+// messageProblems checks the calls of docs.URL in a Go file, and counts them. A path of a page in a
+// string is a problem: the reader has no checkout.
+func messageProblems(source string) (calls int, problems []string) {
+	for _, m := range docsCall.FindAllStringSubmatch(source, -1) {
+		calls++
+		page := strings.Trim(m[1], `"`)
+		if page == "" {
+			problems = append(problems, m[0]+": the page must be a literal")
+			continue
+		}
+		_, found := checkLinks("docs/x.md", "[x]("+page+")")
+		problems = append(problems, found...)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.SkipObjectResolution)
+	if err != nil {
+		return calls, append(problems, err.Error())
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		text, ok := n.(*ast.BasicLit)
+		if !ok || text.Kind != token.STRING {
+			return true
+		}
+		for _, m := range pagePath.FindAllStringSubmatch(text.Value, -1) {
+			// status.Docs is a path because /status is a contract.
+			if !strings.Contains(m[1], "://") && text.Value != `"docs/operations.md"` {
+				problems = append(problems, m[0]+": use docs.URL")
+			}
+		}
+		return true
+	})
+	return calls, problems
+}
+
 // The checks notice what is wrong, and only that.
 func TestNotices(t *testing.T) {
 	r := newRepository(t)
@@ -87,6 +154,14 @@ func TestNotices(t *testing.T) {
 	} {
 		if _, problems := checkLinks("docs/page.md", text); len(problems) != want {
 			t.Errorf("%s: %d problems, want %d: %q", text, len(problems), want, problems)
+		}
+	}
+	for expression, want := range map[string]int{
+		`"see " + docs.URL("docker.md#which-docker")`: 0, `docs.URL("README.md")`: 0, `"https://example.com/docs/docker.md"`: 0,
+		`docs.URL("nothing.md")`: 1, `docs.URL("docker.md#nothing")`: 1, `docs.URL(page)`: 1, `"see docs/docker.md"`: 1,
+	} {
+		if _, problems := messageProblems("package x\nvar x = " + expression + "\n"); len(problems) != want {
+			t.Errorf("%s: %d problems, want %d: %q", expression, len(problems), want, problems)
 		}
 	}
 }

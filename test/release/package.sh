@@ -32,8 +32,8 @@ NFPM=${NFPM:-$(go tool -n -modfile=test/release/nfpm/go.mod nfpm)}
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-mkdir -p "$out" "$stage/here"
-test/release/build.sh "$(go env GOHOSTARCH)" "$stage/here"
+mkdir -p "$out" "$stage/pages"
+test/release/pages.sh "$stage/pages"
 
 for arch in $arches; do
   case $arch in
@@ -44,9 +44,7 @@ for arch in $arches; do
   export BERTH_ARCH=$arch BERTH_STAGE=$stage/$arch
   mkdir "$BERTH_STAGE"
   test/release/build.sh "$arch" "$BERTH_STAGE"
-  for shell in bash zsh fish; do
-    "$stage/here/berth" completion "$shell" >"$BERTH_STAGE/completion.$shell"
-  done
+  cp -r "$stage/pages/." "$BERTH_STAGE"
   find "$BERTH_STAGE" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
   for format in $formats; do
     "$NFPM" package -f manifests/packaging/nfpm.yaml -p "$format" -t "$out/" | sed -n 's/^created package: //p'

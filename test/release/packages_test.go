@@ -203,11 +203,26 @@ func equal(t *testing.T, what, got, want string) {
 func checkContents(t *testing.T, list []string, more ...string) {
 	t.Helper()
 	want := contents(more...)
+	list = withoutManPages(t, list)
 	list = slices.DeleteFunc(list, func(line string) bool {
 		return strings.HasPrefix(line, "d") && !slices.Contains(want, line) && !strings.Contains(line, "/etc/")
 	})
 	slices.Sort(list)
 	equal(t, "contents", strings.Join(list, "\n"), strings.Join(want, "\n"))
+}
+
+// withoutManPages removes the man pages from a list of files, which must have one for each program.
+func withoutManPages(t *testing.T, list []string) []string {
+	t.Helper()
+	const prefix = "-rw-r--r-- /usr/share/man/man1/"
+	for _, page := range []string{"berth", "berth-images-copy", "berth-credential-provider", "berth-ecr-token", "docker-credential-berth"} {
+		if !slices.Contains(list, prefix+page+".1.gz") {
+			t.Errorf("there is no man page %s", page)
+		}
+	}
+	return slices.DeleteFunc(list, func(line string) bool {
+		return strings.HasPrefix(line, prefix+"berth") || line == prefix+"docker-credential-berth.1.gz"
+	})
 }
 
 // checkPrograms: the programs are static and for the architecture, and the unit is ours.

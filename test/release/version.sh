@@ -1,4 +1,4 @@
-# Sourced by package.sh and release.sh: the version strings.
+# Sourced by the other scripts: the version strings.
 # shellcheck shell=bash
 
 # VERSION is the output of "berth version", by default that of "git describe".
@@ -22,4 +22,14 @@ package_version() {
   fi
   # Before the first release: the time of the commit.
   printf '0.0.0~git%s.%s\n' "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)" "${VERSION//-/.}"
+}
+
+# release_version prints VERSION as the names of files, the chart and the tag of the image have it: a
+# semantic version, also before the first release.
+release_version() {
+  if [[ $VERSION =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]]; then
+    printf '%s\n' "${VERSION#v}"
+  else
+    printf '0.0.0-g%s\n' "${VERSION//[^0-9A-Za-z.-]/-}"
+  fi
 }

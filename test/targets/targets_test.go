@@ -165,8 +165,9 @@ type workflow struct {
 	}
 }
 
-// setup are the only commands of a workflow that are not make targets.
-var setup = regexp.MustCompile(`^((sudo )?apt-get update && (sudo )?apt-get install -y --no-install-recommends [-a-z0-9$(). /]+|git config --global --add safe\.directory "\$PWD")$`)
+// setup are the only commands of a workflow that are not make targets. The last one publishes what a
+// target made.
+var setup = regexp.MustCompile(`^((sudo )?apt-get update && (sudo )?apt-get install -y --no-install-recommends [-a-z0-9$(). /]+|git config --global --add safe\.directory "\$PWD"|gh release create [-a-z$A-Z_" ]+ dist/\*)$`)
 
 // pinned is an action with the digest of a commit.
 var pinned = regexp.MustCompile(`^[a-z-]+/[a-z-]+@[0-9a-f]{40}$`)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/internal/docs"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -55,7 +56,9 @@ func NewRoot(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, ver
 before each pull. Nothing has to be restarted.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
-1 differences, 2 failed.`,
+1 differences, 2 failed.
+
+Documentation: ` + docs.URL("README.md"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/berth-registry/berth/config/convert/source"
+	"github.com/berth-registry/berth/internal/docs"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -49,8 +50,7 @@ func (d *Draft) SetLogin(c source.Cursor, r *Registry, user, password string) {
 	r.Login = &Login{Username: user, Password: redact.New(password)}
 	if IsECR(HostOnly(r.Host)) {
 		r.Note("A token of ECR lives for 12 hours. Remove username and password, and Berth " +
-			"fetches tokens itself (see ecr in " +
-			"https://github.com/berth-registry/berth/blob/main/docs/configuration.md).")
+			"fetches tokens itself (see " + docs.URL("configuration.md#ecr") + ").")
 	}
 }
 

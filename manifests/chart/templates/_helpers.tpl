@@ -69,7 +69,7 @@ into are tables.
 {{- range $section := list "containerd" "docker" "health" "kubelet" }}
 {{- $said := index $config $section }}
 {{- if not (or (kindIs "map" $said) (kindIs "invalid" $said)) }}
-{{- fail (printf "config.%s is %s: it must be a section, as in docs/configuration.md" $section (toJson $said)) }}
+{{- fail (printf "config.%s is %s: it must be a section, as in https://github.com/berth-registry/berth/blob/main/docs/configuration.md" $section (toJson $said)) }}
 {{- end }}
 {{- $_ := set $config $section (default dict $said) }}
 {{- end }}
