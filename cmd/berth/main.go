@@ -8,16 +8,6 @@
 // images do the work. Start reading at verbs.go.
 package main
 
-import (
-	"io"
-	"os"
-
-	"github.com/berth-registry/berth/cmd/berth/cli"
-)
+import "os"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
-
-// run runs a command line and returns the exit code.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return cli.Run(args, stdin, stdout, stderr, verbs)
-}

@@ -1,11 +1,18 @@
 package main
 
 import (
+	"io"
+
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/cmd/berth/cli"
 	"github.com/berth-registry/berth/cmd/berth/images"
 )
+
+// run runs a command line and returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return cli.Run(args, stdin, stdout, stderr, verbs)
+}
 
 // verbs returns the commands of berth.
 func verbs(o *cli.Options) []*cobra.Command {
