@@ -22,6 +22,7 @@ func TestBroken(t *testing.T) {
 		pod      = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"
 		release  = "resource \"helm_release\" \"berth\" {\n  values = [<<-E\n    " + "a: b\n  E\n  ]\n}\n"
 		nodeConf = "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {kubelet: {flags: [--v=2]}}\n"
+		flatcar  = "# a.bu\nvariant: flatcar\nversion: 1.1.0\nstorage:\n  files:\n  - {path: /etc/a, mode: 0644, contents: {inline: a}}\n"
 		script   = "berth apply --no-probe\n"
 	)
 	indented := func(text string) string {
@@ -29,6 +30,8 @@ func TestBroken(t *testing.T) {
 	}
 	for _, test := range []struct{ info, text, broken, find, replace string }{
 		{"yaml", pool, "an unknown field", "requirements: []", "requirements: [], startupTaint: []"},
+		{"yaml", flatcar, "an unknown field of Butane", "mode:", "modes:"},
+		{"yaml", flatcar, "another variant of Butane", "flatcar", "flatcars"},
 		{"yaml", pool, "a missing field", ", name: a}, req", "}, req"},
 		{"yaml", pool, "an unknown kind", "NodePool", "NodePol"},
 		{"yaml", pod, "an unknown field of Kubernetes", "metadata", "data: {a: b}\nmetdata"},

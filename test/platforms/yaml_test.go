@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	butane "github.com/coreos/butane/config"
+	"github.com/coreos/butane/config/common"
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
@@ -69,6 +71,8 @@ func (c checker) document(text, words string, node *yaml.Node) error {
 		err = cloudConfig(object)
 	case isObject && object["Statement"] != nil:
 		return policy(alone)
+	case isObject && object["variant"] != nil:
+		err = ignition(text)
 	case apiVersion != "" && kind != "":
 		err = c.kind(apiVersion, kind, object, alone)
 	case words == "json":
@@ -238,4 +242,15 @@ func policy(text []byte) error {
 		}
 	}
 	return nil
+}
+
+// ignition translates a file of Butane. A warning is an error, as with butane --strict.
+func ignition(text string) error {
+	_, report, err := butane.TranslateBytes([]byte(text), common.TranslateBytesOptions{
+		TranslateOptions: common.TranslateOptions{FilesDir: top},
+	})
+	if err == nil && len(report.Entries) > 0 {
+		err = errors.New(report.String())
+	}
+	return err
 }
