@@ -137,11 +137,7 @@ func (v *verdict) read(line string) {
 	}
 }
 
-// line returns the first two numbers of a release.
-func line(release string) string { return release[:max(0, strings.LastIndex(release, "."))] }
-
-// chapter returns the lines of a golden file for a release: those of the same line, as 2.1.5 for
-// 2.1.9.
+// chapter returns the lines of a golden file for a release.
 func chapter(file, release string) ([]string, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -149,14 +145,14 @@ func chapter(file, release string) ([]string, error) {
 	}
 	var lines []string
 	mine := false
-	for text := range strings.Lines(string(bytes.TrimSpace(raw))) {
-		text = strings.TrimRight(text, "\n")
-		if releases, ok := strings.CutPrefix(text, "containerd "); ok {
-			mine = slices.ContainsFunc(strings.Split(releases, ", "), func(r string) bool { return line(r) == line(release) })
+	for line := range strings.Lines(string(bytes.TrimSpace(raw))) {
+		line = strings.TrimRight(line, "\n")
+		if releases, ok := strings.CutPrefix(line, "containerd "); ok {
+			mine = slices.Contains(strings.Split(releases, ", "), release)
 			continue
 		}
 		if mine {
-			lines = append(lines, text)
+			lines = append(lines, line)
 		}
 	}
 	if len(lines) == 0 {
