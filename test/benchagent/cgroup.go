@@ -62,6 +62,7 @@ func (c *cgroup) remove(ctx context.Context) error {
 type memory struct {
 	peak  int64 // bytes, file cache included; 0 if the kernel does not say
 	anon  int64 // bytes now that no write to a disk frees
+	quiet int64 // the most of them before a flood
 	kills int   // processes that the kernel killed because of the limit
 }
 

@@ -62,7 +62,7 @@ func main() {
 	flag.IntVar(&o.stops, "stops", 50, "how often the agent is stopped while it writes")
 	flag.StringVar(&o.other, "beside", "", "for -part beside: the berth binary of another version")
 	flag.IntVar(&o.rounds, "rounds", 20, "for -part beside: how often each of them is started")
-	flag.IntVar(&o.flood, "flood", 3000, "for -part memory: how many connections clients make")
+	flag.IntVar(&o.flood, "flood", 1000, "for -part memory: how many connections clients make")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, strings.Split(*part, ","))

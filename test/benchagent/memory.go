@@ -35,30 +35,41 @@ func chartLimit() (int64, error) {
 	return mebibytes << 20, nil
 }
 
+// memoryTime is how long an agent with a memory limit is watched at most.
+const memoryTime = 2 * time.Minute
+
+// tooLittle is a memory limit in bytes that an agent with 300 endpoints cannot live with.
+const tooLittle = 24 << 20
+
 // limited runs an agent with the chart's memory limit while none of its 300 endpoints answers, and
-// while clients flood its page. The kernel must not kill it for memory. The control is an agent that
-// frees no memory: it must be killed, or get stuck because no page of the program stays in memory.
+// while clients flood its page. The kernel must not kill it for memory. The control is the same with a
+// limit that is too small: the kernel must kill it. There the pages of the program do not count: the
+// kernel would evict them and read them again for minutes before it kills.
 func limited(ctx context.Context, o options) error {
 	limit, err := chartLimit()
 	if err != nil {
 		return err
 	}
-	control, err := o.underLimit(ctx, "control", limit, o.flood, "GOGC=off")
-	errControl := o.limit(err != nil || control.kills > 0, "the control, killed for memory %d times, does not get through (%v)", control.kills, err)
+	control, err := o.underLimit(ctx, "control", tooLittle, true)
+	errControl := o.limit(control.kills > 0, "the control, with %d MiB, is killed for memory %d times (%v)", tooLittle>>20, control.kills, err)
+	m, err := o.underLimit(ctx, "flood", limit, false)
 	fmt.Fprintf(o.out, "\n| %d MiB, 300 endpoints that accept and do not answer | largest anonymous memory | peak with file cache | killed for memory |\n|---|---:|---:|---:|\n", limit>>20)
-	dead, err := o.underLimit(ctx, "dead", limit, 0)
-	fmt.Fprintf(o.out, "| probes alone | %.1f MiB | %.1f MiB | %d |\n", float64(dead.anon)/(1<<20), float64(dead.peak)/(1<<20), dead.kills)
-	flooded, errFlood := o.underLimit(ctx, "flood", limit, o.flood)
-	fmt.Fprintf(o.out, "| and %d connections to the page | %.1f MiB | %.1f MiB | %d |\n", o.flood, float64(flooded.anon)/(1<<20), float64(flooded.peak)/(1<<20), flooded.kills)
-	return errors.Join(errControl, err, errFlood,
-		o.limit(dead.kills+flooded.kills == 0, "killed for memory %d times (never)", dead.kills+flooded.kills),
-		o.limit(max(dead.anon, flooded.anon) <= limit*3/4, "largest anonymous memory %.1f MiB (at most three quarters of the limit)",
-			float64(max(dead.anon, flooded.anon))/(1<<20)))
+	fmt.Fprintf(o.out, "| probes, then %d connections to the page | %.1f MiB, then %.1f MiB | %.1f MiB | %d |\n", o.flood, mebibytes(m.quiet), mebibytes(m.anon), mebibytes(m.peak), m.kills)
+	return errors.Join(errControl, err,
+		o.limit(m.kills == 0, "killed for memory %d times (never)", m.kills),
+		o.limit(m.anon <= limit*3/4, "largest anonymous memory %.1f MiB (at most three quarters of the limit)", mebibytes(m.anon)))
 }
 
-// underLimit runs an agent with a memory limit until each endpoint was probed several times and the
-// connections were made. The memory is valid with an error too.
-func (o options) underLimit(ctx context.Context, name string, limit int64, connections int, env ...string) (m memory, err error) {
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+// errKilled ends a trial early.
+var errKilled = errors.New("the agent was killed for memory")
+
+// underLimit runs an agent with a memory limit until each endpoint was probed, and then until the
+// connections were made and each endpoint was probed again. The memory is valid with an error too.
+func (o options) underLimit(ctx context.Context, name string, limit int64, cached bool) (m memory, err error) {
+	ctx, cancel := context.WithTimeout(ctx, memoryTime)
+	defer cancel()
 	silent, err := net.Listen("tcp", ":0") // all of 127.0.0.0/8
 	if err != nil {
 		return m, err
@@ -72,7 +83,7 @@ func (o options) underLimit(ctx context.Context, name string, limit int64, conne
 		return m, err
 	}
 	defer n.close()
-	n.env = env
+	n.cached = cached
 	// As in the pod, whose /tmp counts as memory.
 	if n.tmp, err = os.MkdirTemp("/dev/shm", "benchagent-"); err != nil {
 		return m, err
@@ -90,47 +101,67 @@ func (o options) underLimit(ctx context.Context, name string, limit int64, conne
 		return m, err
 	}
 	look := func() error {
+		time.Sleep(20 * time.Millisecond) // the kernel adds up the figures at each look
 		now, err := n.cgroup.memory()
-		now.anon = max(now.anon, m.anon)
-		m = now
-		return err
-	}
-	if err := n.start(ctx); err != nil {
-		return m, errors.Join(err, look())
-	}
-	flooded := make(chan error, 1)
-	go func() { flooded <- flood(ctx, n.page, connections) }()
-	const probes = 3 // of each endpoint
-	var done bool
-	err = until(ctx, 10*time.Minute, "the endpoints are probed", func() bool {
-		if err = look(); err != nil || m.kills > 0 {
-			return true
+		if err != nil {
+			return err
 		}
-		if !done {
-			select {
-			case err = <-flooded:
-				done = true
-			default:
+		now.anon, now.quiet = max(now.anon, m.anon), m.quiet
+		if m = now; m.kills > 0 {
+			return errKilled
+		}
+		return nil
+	}
+	// probed waits until each endpoint was probed this often, and a condition is true.
+	probed := func(times uint64, also func() bool) error {
+		var failed error
+		err := until(ctx, memoryTime, "the endpoints are probed", func() bool {
+			if failed = look(); failed != nil {
+				return true
+			}
+			if !also() {
 				return false
 			}
-		}
-		s, errStatus := n.snapshot()
-		if errStatus != nil {
-			return false
-		}
-		for _, mirror := range s.Mirrors {
-			for _, e := range mirror.Endpoints {
-				if e.Probes < probes {
-					return false
+			s, err := n.snapshot()
+			if err != nil { // the flood is on
+				return false
+			}
+			for _, mirror := range s.Mirrors {
+				for _, e := range mirror.Endpoints {
+					if e.Probes < times {
+						return false
+					}
 				}
 			}
-		}
-		return s.Ready.Ready && len(s.Mirrors) == 100
-	})
-	if !done {
-		<-flooded
+			return s.Ready.Ready && len(s.Mirrors) == 100
+		})
+		return errors.Join(failed, err)
 	}
-	return m, errors.Join(err, look())
+	if err := errors.Join(n.start(ctx), look()); err != nil {
+		return m, err
+	}
+	if err := probed(1, func() bool { return true }); err != nil {
+		return m, err
+	}
+	m.quiet = m.anon
+	flooding, stop := context.WithCancel(ctx)
+	defer stop()
+	flooded := make(chan error, 1)
+	go func() { flooded <- flood(flooding, n.page, o.flood) }()
+	over, errFlood := false, error(nil)
+	err = probed(2, func() bool {
+		select {
+		case errFlood = <-flooded:
+			over = true
+		default:
+		}
+		return over
+	})
+	if !over {
+		stop()
+		errFlood = <-flooded
+	}
+	return m, errors.Join(err, errFlood, look())
 }
 
 // holdAll accepts connections and answers none, until the listener is closed.

@@ -29,7 +29,8 @@ type node struct {
 	// cgroup limits the agent, and tmp is its TMPDIR; optional.
 	cgroup *cgroup
 	tmp    string
-	env    []string
+	// cached: the pages of the program do not count, because they are in memory already.
+	cached bool
 }
 
 func newNode(o options, name string) (*node, error) {
@@ -63,12 +64,17 @@ func (n *node) start(ctx context.Context) error {
 	args := []string{n.berth, "agent", "--config", n.config, "--root", n.root, "--listen", "127.0.0.1:0"}
 	if n.cgroup != nil {
 		// A copy, so that the pages of the program count too.
-		const enter = `echo $$ >"$1/cgroup.procs" && cp "$2" "$0" && shift 2 && exec "$0" "$@"`
-		args = append([]string{"sh", "-c", enter, n.root + "-berth", n.cgroup.dir}, args...)
+		program, enter := n.root+"-berth", `echo $$ >"$1/cgroup.procs" && cp "$2" "$0" && shift 2 && exec "$0" "$@"`
+		if n.cached {
+			if _, err := os.ReadFile(n.berth); err != nil {
+				return err
+			}
+			program, enter = n.berth, `echo $$ >"$1/cgroup.procs" && shift 2 && exec "$0" "$@"`
+		}
+		args = append([]string{"sh", "-c", enter, program, n.cgroup.dir}, args...)
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
-	cmd.Env = append(cmd.Env, n.env...)
 	if n.tmp != "" {
 		cmd.Env = append(cmd.Env, "TMPDIR="+n.tmp)
 	}
