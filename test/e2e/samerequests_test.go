@@ -40,7 +40,7 @@ func TestSameRequests(t *testing.T) {
 			p.sees(c, ref, img)
 		}})
 	}
-	onEachContainerd(t, programs{berth: berthBinary(t), between: true}, rows)
+	onEachContainerd(t, programs{berth: berthBinary(t)}, rows)
 }
 
 // sameCase is a RegistryConfig and the hosts.toml that a person writes in its place. Both may name

@@ -49,8 +49,8 @@ func (d *Draft) SetLogin(c source.Cursor, r *Registry, user, password string) {
 	}
 	r.Login = &Login{Username: user, Password: redact.New(password)}
 	if IsECR(HostOnly(r.Host)) {
-		r.Note("A token of ECR lives for 12 hours. Remove username and password, and Berth " +
-			"fetches tokens itself (see " + docs.URL("configuration.md#ecr") + ").")
+		r.Note("A token of ECR lives for 12 hours. Remove username and password, and Berth "+
+			"fetches tokens itself (see %s).", docs.URL("configuration.md#ecr"))
 	}
 }
 
