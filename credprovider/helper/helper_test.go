@@ -123,7 +123,7 @@ var expected = map[string]Class{
 	"binary": NotJSON, "control": Unusable, "numbers": NotJSON, "expired": Expired, "twice": NotJSON,
 }
 
-// TestFaults: 100 helpers, drawn from a seed. Each call ends, has the right class, shows nothing of
+// TestFaults: 200 helpers, drawn from a seed. Each call ends, has the right class, shows nothing of
 // the output, allocates less than the most that some print, and leaves no process of its group.
 func TestFaults(t *testing.T) {
 	kinds := []string{"good", "exit", "none", "kill", "garbage", "large", "other", "child", "deaf", "empty", "nosecret",
@@ -131,9 +131,9 @@ func TestFaults(t *testing.T) {
 	program := standIn(t)
 	rnd := rand.New(rand.NewPCG(1, 32))
 	counts := map[string]int{}
-	for i := range 100 {
+	for i := range 200 {
 		kind := kinds[i%len(kinds)]
-		if (kind == "hang" || kind == "drip") && i >= len(kinds) {
+		if (kind == "hang" || kind == "drip") && i >= 3*len(kinds) {
 			kind = kinds[rnd.IntN(len(kinds)-2)] // these take their whole time
 		}
 		counts[kind]++
