@@ -158,7 +158,7 @@ bench: ## Cost of plan and apply; figures are recorded in docs/benchmarks.md
 .PHONY: bench-pull
 bench-pull: build ## As root: pulls with Berth's hosts.toml beside a hand-written one, for ROUNDS (9); fails if the requests differ
 	test/e2e/parts.sh
-	cd test/e2e && BERTH_PULL_ROUNDS=$(ROUNDS) BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 120m -parallel 1 -v -run '^TestPullTimes$$' .
+	cd test/e2e && BERTH_RELEASES=1.7.28,2.4.2 BERTH_PULL_ROUNDS=$(ROUNDS) BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 120m -parallel 1 -v -run '^TestPullTimes$$' .
 
 .PHONY: bench-provider
 bench-provider: ## The provider beside its floor and its peers; fails past a limit

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/sample"
 	"golang.org/x/sys/unix"
 )
@@ -29,13 +28,10 @@ type pulledImage struct {
 // without any, in turns, and fails if the requests of the first two differ. It judges no time. With
 // BERTH_PULL_ROUNDS it prints the table of docs/benchmarks.md, for images as large as Spegel's.
 func TestPullTimes(t *testing.T) {
-	set, err := parts.Locate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	rounds := 1
 	images := []pulledImage{{"64 KiB", 1, 64 << 10}, {"64 KiB", 4, 64 << 10}}
 	if text := os.Getenv("BERTH_PULL_ROUNDS"); text != "" {
+		var err error
 		if rounds, err = strconv.Atoi(text); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +53,7 @@ func TestPullTimes(t *testing.T) {
 	before := loadAverage(t)
 	program := programs{berth: berthBinary(t)}
 	t.Run("all", func(t *testing.T) { // returns when the parallel subtests have ended
-		onContainerds(t, set, []variant{{name: set.Between.Version, program: set.Between}, {name: parts.Containerd2Version, program: set.Containerd[1]}}, program, rows)
+		onEachContainerd(t, program, rows)
 	})
 	fmt.Printf("%d rounds; %s; %d processors; load average %s before, %s after\n\n%s", rounds, runtime.Version(), runtime.NumCPU(), before, loadAverage(t), lines.table())
 }

@@ -166,7 +166,7 @@ func prerequisites(due []cell) error {
 	}
 	slices.Sort(missing)
 	if missing = slices.Compact(missing); len(missing) > 0 {
-		return fmt.Errorf("Debian packages are missing; run: apt-get install -y --no-install-recommends %s", strings.Join(missing, " "))
+		return fmt.Errorf("missing Debian packages; run: apt-get install -y --no-install-recommends %s", strings.Join(missing, " "))
 	}
 	if len(due) > 0 && os.Geteuid() != 0 {
 		return errors.New(`not root; run: sudo env PATH="$PATH" make matrix`)

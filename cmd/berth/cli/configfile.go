@@ -57,7 +57,7 @@ func (o *Options) ReadConfig(root *nodefs.Root) (*config.Config, []config.Warnin
 	return file.Parse()
 }
 
-// NoConfigError: the RegistryConfig is missing. A missing file that the config names is
+// NoConfigError says that the RegistryConfig is missing. A missing file that the config names is
 // another error.
 type NoConfigError struct{ err error }
 

@@ -11,8 +11,11 @@ import (
 type FileName string
 
 func (n *FileName) String() string { return string(*n) }
-func (n *FileName) Type() string   { return "string" }
 
+// Type is part of [pflag.Value].
+func (n *FileName) Type() string { return "string" }
+
+// Set is part of [pflag.Value].
 func (n *FileName) Set(value string) error {
 	if value == "" {
 		return errors.New("is empty; name one, or leave the flag out")

@@ -68,6 +68,7 @@ func (o *Options) Print(w io.Writer, result any, text func(io.Writer) error) err
 	return text(w)
 }
 
+// PrintJSON prints v with two spaces of indentation.
 func PrintJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -124,7 +124,7 @@ func (n *Node) Path(name string) string { return filepath.Join(n.Root(), name) }
 // Release returns the version of the node's containerd.
 func (n *Node) Release() string { return n.release }
 
-// Host returns the node as the installer needs it.
+// Machine returns the node as the installer needs it.
 func (n *Node) Machine() node.Machine {
 	return node.Machine{
 		Root: n.root, Proc: filepath.Join(n.dir, "proc"),

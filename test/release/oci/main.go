@@ -34,7 +34,7 @@ func main() {
 
 func run(args []string) (err error) {
 	if len(args) < 4 {
-		return errors.New("usage: oci image|chart NAME FILE.tar INPUT...")
+		return errors.New("usage: oci image|chart NAME FILE.tar INPUT [INPUT]")
 	}
 	what, name, file, inputs := args[0], args[1], args[2], args[3:]
 	epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
