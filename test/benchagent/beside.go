@@ -28,13 +28,8 @@ func beside(ctx context.Context, o options) error {
 	names := [2]string{"berth agent", "the other"}
 	var nodes [2]*node
 	var runs [2][]agentRun
-	var size [2]float64 // bytes
-	for i, berth := range [2]string{o.berth, o.other} {
-		info, err := os.Stat(berth)
-		if err != nil {
-			return err
-		}
-		size[i] = float64(info.Size())
+	binaries := [2]string{o.berth, o.other}
+	for i, berth := range binaries {
 		o.berth = berth
 		if nodes[i], err = newNode(o, fmt.Sprintf("beside-%d", i)); err != nil {
 			return err
@@ -63,6 +58,14 @@ func beside(ctx context.Context, o options) error {
 		}
 		slices.Sort(all)
 		return all[len(all)/2]
+	}
+	var size [2]float64 // bytes
+	for i, berth := range binaries {
+		info, err := os.Stat(berth)
+		if err != nil {
+			return err
+		}
+		size[i] = float64(info.Size())
 	}
 	ready := func(r agentRun) float64 { return r.ready.Seconds() * 1000 }
 	cpu := func(r agentRun) float64 { return r.cpu.Seconds() * 1000 }

@@ -62,6 +62,7 @@ type options struct {
 	parallel int
 	dir      string
 	rooted   [2]bool // see trial
+	probes   [2]bool // see trial
 	docker   bool    // both versions convert Docker's files
 }
 
@@ -115,6 +116,8 @@ func run(ctx context.Context, out io.Writer, o options) error {
 			return fmt.Errorf("%s of %s: %w", provider, programs, err)
 		}
 		o.rooted[v] = strings.Contains(string(help), "--root")
+		apply, _ := exec.CommandContext(ctx, filepath.Join(programs, berth), "apply", "--help").Output() // without the flag in it, nothing is probed
+		o.probes[v] = strings.Contains(string(apply), "--no-probe")
 	}
 	clouds, err := startClouds()
 	if err != nil {

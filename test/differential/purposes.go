@@ -196,6 +196,35 @@ var filePurposes = []purpose{
 		},
 	},
 	{
+		name: "credentials in plan", single: true,
+		what: "plan lists the credentials that hosts gain, lose or get from another host",
+		is: func(_ situation, d difference) bool {
+			return d.appeared() && strings.HasPrefix(d.name, atJSON+"|credentials[")
+		},
+	},
+	{
+		name: "tokens of a shared credentials file", single: true,
+		what: "a token got with the keys of a sharedCredentialsFile is named by that file, whose keys may change (ADR 26)",
+		is: func(c situation, d difference) bool {
+			return strings.HasPrefix(d.name, atFile+tokenDir+"/ecr_") && (d.appeared() || d.vanished()) && strings.Contains(c.lastConfig(), "sharedCredentialsFile:")
+		},
+	},
+	{
+		name: "identity tokens", single: true,
+		what: "the identity token of a docker config is in provider.json, for docker-credential-berth",
+		is: func(c situation, d difference) bool {
+			at := strings.TrimRight(d.name, "abcdefghijklmnopqrstuvwxyz")
+			return d.appeared() && strings.HasPrefix(d.name, rulesJSON+"|dockerConfig[") && c.did[newer].values[at+"username"] == "<token>"
+		},
+	},
+	{
+		name: "a lock for each identity", single: true,
+		what: "processes that ask AWS for different identities of a region do not wait for each other",
+		is: func(_ situation, d difference) bool {
+			return d.appeared() && strings.HasPrefix(d.name, atFile+tokenDir+"/") && strings.HasSuffix(d.name, ".lock")
+		},
+	},
+	{
 		name: "logins that were not probed", single: true,
 		what: "plan says which logins are sent to registries that were not asked what they take",
 		is: func(c situation, d difference) bool {

@@ -59,6 +59,7 @@ type trial struct {
 	programs [2]string
 	env      [2][]string
 	rooted   [2]bool // the provider has --root: it reads files of the node
+	probes   [2]bool // plan and apply ask registries, and have --no-probe
 	chance   chance
 
 	layout layout
@@ -81,7 +82,7 @@ var versions = [...]string{older: "old", newer: "new"}
 func newTrial(o options, number int, dir string, clouds *clouds) *trial {
 	c := chance{rand.New(rand.NewPCG(o.seed, uint64(number)))}
 	t := &trial{
-		number: number, dir: dir, chance: c, programs: [2]string{o.old, o.new}, rooted: o.rooted,
+		number: number, dir: dir, chance: c, programs: [2]string{o.old, o.new}, rooted: o.rooted, probes: o.probes,
 		tainted: map[string]string{}, known: map[string]bool{},
 		result: result{number: number, dir: dir, purposes: map[string]int{}, damaged: map[string]int{}, missed: map[string]int{}},
 	}
@@ -287,6 +288,9 @@ func (t *trial) root(v int) string { return filepath.Join(t.dir, versions[v], no
 func (t *trial) execute(ctx context.Context, v int, s step) (observation, error) {
 	t.result.commands++
 	c := s.command
+	if c.program == berth && t.probes[v] && (c.args[0] == "plan" || c.args[0] == "apply") {
+		c.args = append(slices.Clone(c.args), "--no-probe")
+	}
 	if c.program == provider && t.rooted[v] {
 		c.args = append(slices.Clone(c.args), "--root", node)
 	}
