@@ -35,7 +35,14 @@ func TestTraceBlackHole(t *testing.T) {
 	}
 	berth := berthBinary(t)
 	measured := regexp.MustCompile(` first, for [1-9](\.\d)?s`) // a loaded machine measures more than 1 s
+	waits := false
 	for _, v := range variants(set) {
+		if strings.HasPrefix(v.name, "1.") {
+			if waits {
+				continue // one release of 1.x is enough: it waits for minutes
+			}
+			waits = true
+		}
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			b := newDaemonFixture(t, set, v)
