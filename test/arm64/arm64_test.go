@@ -48,7 +48,8 @@ func TestPrograms(t *testing.T) {
 			return unpack(t, "deb", `dpkg-deb -x "$1" "$2"`)
 		}},
 		{"rpm", func(t *testing.T) string {
-			return unpack(t, "rpm", `rpm2cpio "$1" | (cd "$2" && cpio --quiet --no-absolute-filenames -idm)`)
+			// rpm2cpio ends with 1 for a package without a signature; a broken one gives cpio nothing.
+			return unpack(t, "rpm", `(rpm2cpio "$1" || true) | (cd "$2" && cpio --quiet --no-absolute-filenames -idm)`)
 		}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
