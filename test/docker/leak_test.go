@@ -48,7 +48,7 @@ func TestLeaks(t *testing.T) {
 			node.secrets = nil // no fault here
 		})
 	}
-	t.Logf("note: of %d nodes %d used a login; %d of %d leak in the control", *leakTrials, used, found, controlTrials)
+	t.Logf("matrix: of %d nodes %d used a login; %d of %d leak in the control", *leakTrials, used, found, controlTrials)
 	if found == 0 {
 		t.Error("the control sends no login to another host, so this test can find none")
 	}

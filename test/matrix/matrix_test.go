@@ -61,7 +61,7 @@ func trial(t *testing.T, commands ...string) (m *matrix, all []cell) {
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct{ command, outcome, found string }{
 		{"echo ok", passed, ""},
-		{"echo '    a_test.go:1: note: 7 of 9'", passed, "7 of 9"},
+		{"echo '    a_test.go:1: matrix: 7 of 9'", passed, "7 of 9"},
 		{"exit 3", failed, "exit status 3"},
 		{"echo '--- FAIL: TestA'; echo '    --- FAIL: TestA/b'; exit 1", failed, "TestA/b"},
 		{"echo '--- SKIP: TestA'", failed, "--- SKIP: TestA"},

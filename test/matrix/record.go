@@ -129,7 +129,7 @@ func git(ctx context.Context, args ...string) (string, error) {
 // What a cell prints on lines of their own: notes for the record, and a form of foreign file with
 // the hosts that were asked.
 var (
-	noteLine = regexp.MustCompile(`(?m)^\s*(?:\S+_test\.go:\d+: )?note: (.+)$`)
+	noteLine = regexp.MustCompile(`(?m)^\s*(?:\S+_test\.go:\d+: )?matrix: (.+)$`)
 	formLine = regexp.MustCompile(`(?m)^form: (\S+): (.+)$`)
 	failLine = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 	badLine  = regexp.MustCompile(`(?m)^(?:\s*--- SKIP: .*|.*no tests to run.*|panic: .*|WARNING: DATA RACE.*|foreignforms: .*)$`)

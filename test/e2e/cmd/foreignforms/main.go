@@ -56,7 +56,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "note: %d forms, %d would leak without the provider's decision\n", len(forms), withheld)
+	fmt.Fprintf(out, "matrix: %d forms, %d would leak without the provider's decision\n", len(forms), withheld)
 	if wrong > 0 {
 		return fmt.Errorf("%d of %d pulls are not as hostsconf says", wrong, len(forms))
 	}
