@@ -13,7 +13,7 @@ import (
 
 // registry NAME [sample|login|full|denied|ecr] starts a registry whose address
 // is then in $NAME: with twelve images in it, with the login user:hunter2,
-// without space, one that nobody may push to, or one of Amazon's that takes the
+// without space, one that takes no pushes, or one of Amazon's that takes the
 // tokens of an AWS of its own.
 func registry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {

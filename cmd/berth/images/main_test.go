@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/test/scripts"
 )
 
-var update = flag.Bool("update", false, "write what the scripts expect anew")
+var update = flag.Bool("update", false, "write what the scripts expect")
 
 func TestMain(m *testing.M) {
 	scripts.Main(m, func() {
