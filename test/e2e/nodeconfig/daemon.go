@@ -34,7 +34,7 @@ for d in etc var run srv opt; do
 done
 "$DAEMON" --config "$CONFIG" config dump >"$DIR/dump" 2>"$DIR/dump.err" || echo $? >"$DIR/dump.failed"
 if [ "$MISSING" = 1 ]; then set --; else set -- --config "$CONFIG"; fi
-while [ "$RESTARTS" = 1 ]; do # the test ends one
+while [ "$RESTARTS" = 1 ]; do # the test ends one; the next starts, whatever the exit code
   "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock" --log-level debug || true
 done
 exec "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock" --log-level debug
