@@ -150,7 +150,7 @@ func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 // loginsPending reports whether some login is being probed for the first time.
 func (a *Agent) loginsPending(state *desired.State) bool {
 	return slices.ContainsFunc(state.Targets, func(t desired.Target) bool {
-		return !t.Try.IsZero() && a.prober.LoginPending(t.Host.URL)
+		return !t.ProbeHeader.IsZero() && a.prober.LoginPending(t.Host.URL)
 	})
 }
 

@@ -39,7 +39,7 @@ func (a *Agent) Snapshot() status.Snapshot {
 			if p, ok := probed[m.Endpoints[i].URL]; ok {
 				setProbe(&m.Endpoints[i], p)
 			}
-			if t := row.targets[i]; !t.Try.IsZero() {
+			if t := row.targets[i]; !t.ProbeHeader.IsZero() {
 				setFact(&m.Endpoints[i], facts, t)
 			}
 		}

@@ -277,7 +277,7 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 func registryRows(d *desired.State) []registryRow {
 	var rows []registryRow
 	for _, t := range d.Targets {
-		if (t.Upstream == "" || t.Server) && !t.Try.IsZero() {
+		if (t.Upstream == "" || t.Server) && !t.ProbeHeader.IsZero() {
 			rows = append(rows, registryRow{
 				registry: status.Endpoint{URL: t.Host.URL.String(), State: status.Unknown, Login: d.LoginName(t)}, target: t,
 			})

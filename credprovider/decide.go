@@ -103,18 +103,18 @@ type credentialFor struct {
 	ecr   *ecr.Registry
 }
 
-func (o credentialFor) empty() bool { return o.login == nil && o.ecr == nil }
+func (c credentialFor) empty() bool { return c.login == nil && c.ecr == nil }
 
 // same reports whether two hosts may have the same secret: the same login is configured for both,
 // or both are names of one ECR registry.
-func (o credentialFor) same(p credentialFor) bool {
-	if o.login != nil && p.login != nil {
-		if o.login.Missing() || p.login.Missing() {
-			return o.login.Name() == p.login.Name()
+func (c credentialFor) same(p credentialFor) bool {
+	if c.login != nil && p.login != nil {
+		if c.login.Missing() || p.login.Missing() {
+			return c.login.Name() == p.login.Name()
 		}
-		return o.login.Username == p.login.Username && o.login.Password == p.login.Password
+		return c.login.Username == p.login.Username && c.login.Password == p.login.Password
 	}
-	return o.ecr != nil && p.ecr != nil && o.ecr.Same(*p.ecr)
+	return c.ecr != nil && p.ecr != nil && c.ecr.Same(*p.ecr)
 }
 
 func (l lookup) of(h Host, repository string) credentialFor {

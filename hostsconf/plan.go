@@ -24,7 +24,7 @@ const (
 func Scope(name, certsDir string, adopt bool) managedfile.Scope {
 	return managedfile.Scope{
 		Name: name, Dir: certsDir, Adopt: adopt,
-		Linger: func(file string) time.Duration {
+		GracePeriod: func(file string) time.Duration {
 			if path.Base(path.Dir(file)) == poolDir {
 				return caGracePeriod
 			}

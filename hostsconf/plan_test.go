@@ -289,7 +289,7 @@ func TestInstalled(t *testing.T) {
 }
 
 // Certificates get their grace period even if the record does not hold it; a hosts.toml does not.
-func TestScopeLinger(t *testing.T) {
+func TestScopeGracePeriod(t *testing.T) {
 	for file, want := range map[string]time.Duration{
 		certsDir + "/_berth/ca-1.pem":            caGracePeriod,
 		certsDir + "/_berth/hosts.toml":          caGracePeriod,
@@ -297,7 +297,7 @@ func TestScopeLinger(t *testing.T) {
 		certsDir + "/docker.io/_berth":           0,
 		certsDir + "/docker.io_berth/hosts.toml": 0,
 	} {
-		if got := Scope(ScopeName, certsDir, false).Linger(file); got != want {
+		if got := Scope(ScopeName, certsDir, false).GracePeriod(file); got != want {
 			t.Errorf("%s stays %s, want %s", file, got, want)
 		}
 	}

@@ -107,7 +107,7 @@ func (s shape) golden(t *testing.T) {
 		fmt.Fprintf(&text, "  before: %s\n", formatVerdict(before))
 		s.wire(t, &text, "wire", conf, r, s.opts, wanted)
 		if slices.ContainsFunc(before.Issues, func(t containerdconf.Issue) bool {
-			return t.Blocking && slices.Contains([]containerdconf.IssueID{containerdconf.TrapMirrors, containerdconf.TrapMirrorsBeside, containerdconf.TrapTLS}, t.ID)
+			return t.Blocking && slices.Contains([]containerdconf.IssueID{containerdconf.IssueMirrors, containerdconf.IssueMirrorsBeside, containerdconf.IssueTLS}, t.ID)
 		}) {
 			opts := s.opts
 			opts.DropMirrors = true

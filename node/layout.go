@@ -144,7 +144,7 @@ func Wire(c Containerd, o Options) (containerdconf.Wiring, error) {
 	}
 	managed := &ManagedError{Layout: c.Layout, Path: c.ConfigPath, Remedy: c.Layout.remedy(c.ConfigPath)}
 	var refused *containerdconf.RefusedError
-	if errors.As(err, &refused) && (refused.Trap.ID == containerdconf.TrapMirrors || refused.Trap.ID == containerdconf.TrapMirrorsBeside) {
+	if errors.As(err, &refused) && (refused.Issue.ID == containerdconf.IssueMirrors || refused.Issue.ID == containerdconf.IssueMirrorsBeside) {
 		return w, managed
 	}
 	for _, f := range w.Files {

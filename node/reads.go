@@ -53,7 +53,7 @@ func (c Containerd) ReadsFrom(m Machine, dir string) (r Reading, why, remedy str
 // NoCRI reports whether the CRI plugin is disabled, as in the containerd of Docker's packages: then
 // no kubelet pulls with this containerd.
 func (c Containerd) NoCRI() bool {
-	return slices.ContainsFunc(c.Verdict.Issues, func(t containerdconf.Issue) bool { return t.ID == containerdconf.TrapCRIDisabled })
+	return slices.ContainsFunc(c.Verdict.Issues, func(t containerdconf.Issue) bool { return t.ID == containerdconf.IssueCRIDisabled })
 }
 
 // firstBlocking returns the first blocking issue and its remedy, as install reports them.

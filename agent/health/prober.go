@@ -48,7 +48,7 @@ type Endpoint struct {
 func EndpointOf(t desired.Target) Endpoint {
 	return Endpoint{
 		URL: t.Host.URL, TLS: t.Host.TLS.Material(), Header: t.Host.Header,
-		Authorization: t.Try, Learn: !t.Try.IsZero(), TokenRealms: t.TokenRealms,
+		Authorization: t.ProbeHeader, Learn: !t.ProbeHeader.IsZero(), TokenRealms: t.TokenRealms,
 	}
 }
 

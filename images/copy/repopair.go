@@ -139,10 +139,10 @@ func repositoryName(r ecr.Registry, path string) string {
 }
 
 // noteMissing records that the target repository does not exist.
-func (l *repoPair) noteMissing(err error) {
+func (pair *repoPair) noteMissing(err error) {
 	if errors.Is(err, registry.ErrNoRepository) {
-		l.mu.Lock()
-		l.missing = true
-		l.mu.Unlock()
+		pair.mu.Lock()
+		pair.missing = true
+		pair.mu.Unlock()
 	}
 }

@@ -31,7 +31,7 @@ func Assess(c Config, r Release) Assessment {
 		verdict = assess(c, known()[len(known())-1])
 	}
 	verdict.Issues = append(verdict.Issues, Issue{
-		ID: TrapUnknownRelease, Where: c.Path,
+		ID: IssueUnknownRelease, Where: c.Path,
 		Detail: fmt.Sprintf("the version of containerd is unknown; this result is for containerd %s", verdict.Release),
 		Remedy: "run this where containerd runs, or check: containerd --version",
 	})
@@ -50,7 +50,7 @@ func assess(c Config, r Release) Assessment {
 	v := Assessment{Release: r}
 	if !r.AtLeast(1, 6, 0) {
 		v.Issues = append(v.Issues, Issue{
-			ID: TrapUnsupported, Blocking: true, Where: c.Path,
+			ID: IssueUnsupported, Blocking: true, Where: c.Path,
 			Detail: fmt.Sprintf("containerd %s is older than 1.6, the oldest supported release", r),
 			Remedy: "upgrade containerd",
 		})
@@ -91,7 +91,7 @@ func (c Config) invalid(r Release) []Issue {
 	for _, f := range c.Files {
 		if f.Err == nil && f.Doc.HasByteOrderMark() && r.AtLeast(2, 0, 0) {
 			issues = append(issues, Issue{
-				ID: TrapUnreadable, Blocking: true, Where: f.Path + ":1:1",
+				ID: IssueUnreadable, Blocking: true, Where: f.Path + ":1:1",
 				Detail: "the file begins with a byte order mark, with which containerd 2.x does not start",
 				Remedy: "save the file as UTF-8 without a byte order mark",
 			})
@@ -99,10 +99,10 @@ func (c Config) invalid(r Release) []Issue {
 		if f.Err == nil {
 			continue
 		}
-		t := Issue{ID: TrapUnreadable, Blocking: true, Where: f.Path, Remedy: "fix the file; containerd does not start with it"}
+		t := Issue{ID: IssueUnreadable, Blocking: true, Where: f.Path, Remedy: "fix the file; containerd does not start with it"}
 		switch err := f.Err; {
 		case f.ImportedBy != "" && isMissing(err):
-			t.ID = TrapImportMissing
+			t.ID = IssueImportMissing
 			t.Detail = fmt.Sprintf("%s imports this file, which is missing", f.ImportedBy)
 			t.Remedy = "remove the name from imports, or create the file; containerd does not start without it"
 		default:
@@ -157,13 +157,13 @@ func (a *assessor) assessSettings() {
 	a.localPull(mirrors)
 	switch {
 	case set && !isString:
-		a.block(TrapType, a.where("registry", "config_path"), "config_path is not a string; containerd does not start with this",
+		a.block(IssueType, a.where("registry", "config_path"), "config_path is not a string; containerd does not start with this",
 			`write config_path = "/etc/containerd/certs.d"`)
 	case mirrors && a.v.ConfigPath == "":
-		a.block(TrapMirrors, a.where("registry", "mirrors"), "registry.mirrors is in use, and config_path is not set: hosts.toml files are not read",
+		a.block(IssueMirrors, a.where("registry", "mirrors"), "registry.mirrors is in use, and config_path is not set: hosts.toml files are not read",
 			"convert the mirrors with \"berth convert --from containerd\", then remove registry.mirrors and set config_path")
 	case mirrors:
-		a.block(TrapMirrorsBeside, a.where("registry", "mirrors"), "registry.mirrors is set together with config_path: the CRI plugin does not load",
+		a.block(IssueMirrorsBeside, a.where("registry", "mirrors"), "registry.mirrors is set together with config_path: the CRI plugin does not load",
 			"convert the mirrors with \"berth convert --from containerd\", then remove registry.mirrors")
 	case a.v.ConfigPath == "":
 		a.unset()
@@ -171,7 +171,7 @@ func (a *assessor) assessSettings() {
 		a.paths()
 	}
 	if tls := a.deprecatedTLS(); tls && a.v.ConfigPath != "" {
-		a.block(TrapTLS, a.where("registry", "configs"), "registry.configs with tls is set together with config_path: the CRI plugin does not load",
+		a.block(IssueTLS, a.where("registry", "configs"), "registry.configs with tls is set together with config_path: the CRI plugin does not load",
 			"convert the certificates with \"berth convert --from containerd\", then remove registry.configs.….tls")
 	}
 }
@@ -190,7 +190,7 @@ func (a *assessor) disabled() {
 	}
 	for _, name := range needed {
 		if slices.Contains(a.m.disabled, name) {
-			a.block(TrapCRIDisabled, a.c.last("disabled_plugins"), fmt.Sprintf("disabled_plugins disables %q: kubelet has no CRI", name),
+			a.block(IssueCRIDisabled, a.c.last("disabled_plugins"), fmt.Sprintf("disabled_plugins disables %q: kubelet has no CRI", name),
 				"remove it from disabled_plugins")
 			return
 		}
@@ -199,7 +199,7 @@ func (a *assessor) disabled() {
 
 func (a *assessor) replaced() {
 	for _, x := range a.m.replaced {
-		a.warn(TrapImportReplaces, x.by.place("plugins", a.table),
+		a.warn(IssueImportReplaces, x.by.place("plugins", a.table),
 			fmt.Sprintf("containerd 1.x uses the table plugins.%q of this file alone and ignores the one in %s (SystemdCgroup, sandbox_image and others)", a.table, x.lost.Path),
 			"put the whole table into this file")
 	}
@@ -207,7 +207,7 @@ func (a *assessor) replaced() {
 
 func (a *assessor) unmigrated() {
 	for _, name := range a.m.unmigrated {
-		a.warn(TrapVersion, name,
+		a.warn(IssueVersion, name,
 			fmt.Sprintf("containerd %s ignores the CRI plugin's settings in a file without a version line, or with an older version than another file", a.r),
 			"give all files the same version line, 2 or 3, and name the tables accordingly")
 	}
@@ -230,7 +230,7 @@ func (a *assessor) runtime() {
 		name = "runc"
 	}
 	if runtimes[name] == nil {
-		a.block(TrapRuntime, a.where("containerd", "runtimes"), fmt.Sprintf("the default runtime %q is not among the runtimes; the CRI plugin does not load", oneLine(name)),
+		a.block(IssueRuntime, a.where("containerd", "runtimes"), fmt.Sprintf("the default runtime %q is not among the runtimes; the CRI plugin does not load", oneLine(name)),
 			"add a table for it to the runtimes in the same file")
 	}
 }
@@ -256,7 +256,7 @@ func (a *assessor) tooNew() {
 // a table that was replaced or that containerd does not read.
 func (a *assessor) unset() {
 	for i, t := range a.v.Issues {
-		if t.ID != TrapImportReplaces {
+		if t.ID != IssueImportReplaces {
 			continue
 		}
 		lost := a.m.replaced[i].lost.Doc.Field("plugins", a.table, "registry", "config_path")
@@ -273,12 +273,12 @@ func (a *assessor) unset() {
 			if table == a.table || f.Doc.Field(path...) == nil || f.Doc.Field(path...).Value.Text == "" {
 				continue
 			}
-			a.block(TrapWrongTable, f.place(path...), fmt.Sprintf("config_path is in plugins.%q, which containerd %s does not read with these version lines", table, a.r),
+			a.block(IssueWrongTable, f.place(path...), fmt.Sprintf("config_path is in plugins.%q, which containerd %s does not read with these version lines", table, a.r),
 				fmt.Sprintf("set it in plugins.%q.registry", a.table))
 			return
 		}
 	}
-	a.block(TrapUnset, a.where("registry"), "config_path is not set: hosts.toml files are not read", `run "berth install --containerd"`)
+	a.block(IssueUnset, a.where("registry"), "config_path is not set: hosts.toml files are not read", `run "berth install --containerd"`)
 }
 
 // paths checks a config_path that is set, or the default.
@@ -292,7 +292,7 @@ func (a *assessor) paths() {
 	a.v.CertsDir = list[0]
 	where := a.where("registry", "config_path")
 	if !path.IsAbs(list[0]) {
-		a.block(TrapRelative, where, fmt.Sprintf("config_path %q is relative, so it depends on the directory in which containerd was started", oneLine(a.v.ConfigPath)),
+		a.block(IssueRelative, where, fmt.Sprintf("config_path %q is relative, so it depends on the directory in which containerd was started", oneLine(a.v.ConfigPath)),
 			"write an absolute path")
 		return
 	}
@@ -305,11 +305,11 @@ func (a *assessor) paths() {
 	}
 	switch {
 	case a.r.AtLeast(2, 1, 0) && a.v.LocalPull == "":
-		a.block(TrapList, where, what+", which its transfer service silently ignores: mirrors have no effect", `run "berth install --containerd", which sets one directory`)
+		a.block(IssueList, where, what+", which its transfer service silently ignores: mirrors have no effect", `run "berth install --containerd", which sets one directory`)
 	case a.r.AtLeast(2, 1, 0):
-		a.warn(TrapList, where, what+", which works only while "+a.v.LocalPull+" disables the transfer service for pulls", "set config_path to one directory")
+		a.warn(IssueList, where, what+", which works only while "+a.v.LocalPull+" disables the transfer service for pulls", "set config_path to one directory")
 	default:
-		a.warn(TrapList, where, what+", which containerd 2.1 and later ignore", "set config_path to one directory before an upgrade")
+		a.warn(IssueList, where, what+", which containerd 2.1 and later ignore", "set config_path to one directory before an upgrade")
 	}
 }
 
@@ -341,7 +341,7 @@ func (a *assessor) localPull(mirrors bool) {
 		}
 		a.v.LocalPull = strings.Join(reason.key, ".")
 		if reason.old {
-			a.warn(TrapLocalPull, a.where(reason.key...), a.v.LocalPull+" is deprecated, and makes containerd pull in the CRI plugin instead of through the transfer service",
+			a.warn(IssueLocalPull, a.where(reason.key...), a.v.LocalPull+" is deprecated, and makes containerd pull in the CRI plugin instead of through the transfer service",
 				"convert it with \"berth convert --from containerd\", then remove it")
 		}
 		return

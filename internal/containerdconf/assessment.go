@@ -38,22 +38,22 @@ type IssueID string
 
 // The kinds of issues.
 const (
-	TrapUnreadable     IssueID = "unreadable"        // a file cannot be read, or is not TOML
-	TrapImportMissing  IssueID = "import-missing"    // imports names a missing file
-	TrapVersion        IssueID = "version"           // containerd does not read this version
-	TrapImportVersion  IssueID = "import-version"    // version lines of several files conflict
-	TrapImportReplaces IssueID = "import-replaces"   // 1.x: an import replaces the CRI plugin's settings
-	TrapCRIDisabled    IssueID = "cri-disabled"      // the CRI plugin is disabled
-	TrapUnset          IssueID = "config-path-unset" // no directory is configured
-	TrapList           IssueID = "config-path-list"  // several directories, which the transfer service ignores
-	TrapRelative       IssueID = "config-path-relative"
-	TrapType           IssueID = "config-path-type"
-	TrapWrongTable     IssueID = "wrong-table" // config_path is in a table that containerd does not read
-	TrapMirrors        IssueID = "mirrors"     // registry.mirrors instead of config_path
-	TrapMirrorsBeside  IssueID = "mirrors-beside-config-path"
-	TrapRuntime        IssueID = "default-runtime" // 1.x: the default runtime is not among the runtimes
-	TrapTLS            IssueID = "configs-tls"     // 1.x: registry.configs.….tls beside config_path
-	TrapLocalPull      IssueID = "local-pull"      // a setting disables the transfer service for pulls
-	TrapUnsupported    IssueID = "unsupported"     // containerd older than 1.6
-	TrapUnknownRelease IssueID = "version-unknown"
+	IssueUnreadable     IssueID = "unreadable"        // a file cannot be read, or is not TOML
+	IssueImportMissing  IssueID = "import-missing"    // imports names a missing file
+	IssueVersion        IssueID = "version"           // containerd does not read this version
+	IssueImportVersion  IssueID = "import-version"    // version lines of several files conflict
+	IssueImportReplaces IssueID = "import-replaces"   // 1.x: an import replaces the CRI plugin's settings
+	IssueCRIDisabled    IssueID = "cri-disabled"      // the CRI plugin is disabled
+	IssueUnset          IssueID = "config-path-unset" // no directory is configured
+	IssueList           IssueID = "config-path-list"  // several directories, which the transfer service ignores
+	IssueRelative       IssueID = "config-path-relative"
+	IssueType           IssueID = "config-path-type"
+	IssueWrongTable     IssueID = "wrong-table" // config_path is in a table that containerd does not read
+	IssueMirrors        IssueID = "mirrors"     // registry.mirrors instead of config_path
+	IssueMirrorsBeside  IssueID = "mirrors-beside-config-path"
+	IssueRuntime        IssueID = "default-runtime" // 1.x: the default runtime is not among the runtimes
+	IssueTLS            IssueID = "configs-tls"     // 1.x: registry.configs.….tls beside config_path
+	IssueLocalPull      IssueID = "local-pull"      // a setting disables the transfer service for pulls
+	IssueUnsupported    IssueID = "unsupported"     // containerd older than 1.6
+	IssueUnknownRelease IssueID = "version-unknown"
 )

@@ -69,7 +69,7 @@ func (c Config) badName(tables map[string]File, disabled []string) *Issue {
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
 		if f := tables[name]; len(strings.Split(name, ".")) < 4 {
 			return &Issue{
-				ID: TrapVersion, Blocking: true, Where: f.place("plugins", name),
+				ID: IssueVersion, Blocking: true, Where: f.place("plugins", name),
 				Detail: fmt.Sprintf("the table plugins.%s has the name of version 1, and the files together are of version 2; containerd does not start with this", oneLine(name)),
 				Remedy: "give all files the same version line, and name the table as that version does",
 			}
@@ -78,7 +78,7 @@ func (c Config) badName(tables map[string]File, disabled []string) *Issue {
 	for _, name := range disabled {
 		if len(strings.Split(name, ".")) < 4 {
 			return &Issue{
-				ID: TrapVersion, Blocking: true, Where: c.last("disabled_plugins"),
+				ID: IssueVersion, Blocking: true, Where: c.last("disabled_plugins"),
 				Detail: fmt.Sprintf("disabled_plugins names %q, but with version 2 containerd accepts only full names such as %q; it does not start with this", oneLine(name), TableV2),
 				Remedy: "write the plugin's full name, or remove it",
 			}
@@ -138,7 +138,7 @@ func (c Config) mergeMigrated(r Release) merged {
 		}
 		if strict && f.Version > root && m.refused == nil {
 			m.refused = &Issue{
-				ID: TrapImportVersion, Blocking: true, Where: f.place("version"),
+				ID: IssueImportVersion, Blocking: true, Where: f.place("version"),
 				Detail: fmt.Sprintf("an imported file of version %d under a main file of version %d; containerd %s does not start with this", f.Version, root, r),
 				Remedy: fmt.Sprintf("migrate %s to version %d, and rename its tables accordingly", f.Path, root),
 			}
@@ -159,7 +159,7 @@ func (c Config) mergeMigrated(r Release) merged {
 
 func tooNew(f File, r Release) *Issue {
 	return &Issue{
-		ID: TrapVersion, Blocking: true, Where: f.place("version"),
+		ID: IssueVersion, Blocking: true, Where: f.place("version"),
 		Detail: fmt.Sprintf("version %d is newer than containerd %s reads", f.Version, r),
 		Remedy: fmt.Sprintf("write a config.toml of version %d for this containerd, or upgrade it", r.NewestVersion()),
 	}

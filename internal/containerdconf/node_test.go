@@ -105,7 +105,7 @@ func TestLoadTooManyFiles(t *testing.T) {
 
 func TestMalformedPattern(t *testing.T) {
 	c := containerdconf.Load(main, containerdconf.Release{Major: 2, Minor: 4, Patch: 2}, files{main: "imports = [\"/d/[*.toml\"]\n"})
-	if v := containerdconf.Assess(c, release(t, "2.4.2")); v.Honoured || v.Issues[0].ID != containerdconf.TrapUnreadable {
+	if v := containerdconf.Assess(c, release(t, "2.4.2")); v.Honoured || v.Issues[0].ID != containerdconf.IssueUnreadable {
 		t.Errorf("%+v", v)
 	}
 }

@@ -51,11 +51,11 @@ type FileChange struct {
 }
 
 // RefusedError is the reason why a configuration is not changed.
-type RefusedError struct{ Trap Issue }
+type RefusedError struct{ Issue Issue }
 
 // Error returns the location, the fault and the remedy.
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%s: %s; %s", e.Trap.Where, e.Trap.Detail, e.Trap.Remedy)
+	return fmt.Sprintf("%s: %s; %s", e.Issue.Where, e.Issue.Detail, e.Issue.Remedy)
 }
 
 // ErrUnsupported means that changing a single key is not enough.
@@ -109,7 +109,7 @@ func Wire(c Config, r Release, o Options) (Wiring, error) {
 // fixable reports whether setting config_path resolves an issue.
 func fixable(id IssueID) bool {
 	switch id {
-	case TrapUnset, TrapList, TrapType, TrapWrongTable, TrapImportReplaces:
+	case IssueUnset, IssueList, IssueType, IssueWrongTable, IssueImportReplaces:
 		return true
 	}
 	return false

@@ -47,7 +47,7 @@ func TestWireRefuses(t *testing.T) {
 	}
 	var refused *containerdconf.RefusedError
 	_, err := containerdconf.Wire(containerdconf.Load(main, r, files{main: "version = 9\n"}), r, containerdconf.Options{})
-	if !errors.As(err, &refused) || refused.Trap.ID != containerdconf.TrapVersion ||
+	if !errors.As(err, &refused) || refused.Issue.ID != containerdconf.IssueVersion ||
 		err.Error() != main+":1:1: version 9 is newer than containerd 2.4.2 reads; write a config.toml of version 4 for this containerd, or upgrade it" {
 		t.Errorf("%v", err)
 	}

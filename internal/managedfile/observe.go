@@ -320,8 +320,8 @@ func (o *observer) add(p string, rec *record.Entry, e nodefs.Entry, err error) {
 			ob.Original = rec.Original.Kind
 		}
 	}
-	if (rec == nil || rec.Written == nil && rec.Next == nil) && o.scope.Linger != nil && v.owner != Foreign {
-		ob.GracePeriod = o.scope.Linger(p) // the record has no grace period
+	if (rec == nil || rec.Written == nil && rec.Next == nil) && o.scope.GracePeriod != nil && v.owner != Foreign {
+		ob.GracePeriod = o.scope.GracePeriod(p) // the record has no grace period
 	}
 	other := o.st.Files[p]
 	switch {

@@ -61,7 +61,7 @@ func TestGracePeriod(t *testing.T) {
 
 	// Without the record the scope gives the grace period, which starts over.
 	w.remove(record.DefaultStateDir + "/state.json")
-	w.scope.Linger = func(p string) time.Duration {
+	w.scope.GracePeriod = func(p string) time.Duration {
 		if strings.HasSuffix(p, ".pem") {
 			return time.Minute
 		}

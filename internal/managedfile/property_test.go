@@ -90,7 +90,7 @@ func newSequence(t *testing.T, rt *rapid.T) *sequence {
 		files: map[string]string{}, dirs: map[string]string{},
 		has: map[string]bool{}, made: map[string]bool{}, gone: map[string]bool{},
 	}
-	m.w.scope.Linger = func(string) time.Duration { return 0 }
+	m.w.scope.GracePeriod = func(string) time.Duration { return 0 }
 	switch rapid.SampledFrom([]string{"no certs.d", "no state", "both"}).Draw(rt, "node") {
 	case "no state":
 		m.w.mkdir(certs, 0o750)

@@ -113,8 +113,8 @@ type Scope struct {
 	// Adopt takes over foreign files: the original is kept, and Restore brings it back. Without
 	// it a foreign file is a [Conflict].
 	Adopt bool
-	// Linger returns the grace period of Berth's files whose record is lost.
-	Linger func(path string) time.Duration
+	// GracePeriod returns the grace period of Berth's files whose record is lost.
+	GracePeriod func(path string) time.Duration
 }
 
 // Action is the change planned for one path.

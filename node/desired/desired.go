@@ -142,12 +142,12 @@ func (d *State) addMirror(m config.Mirror) {
 	byDefault := false           // containerd's own defaults reach it
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
 		server, a := d.upstreamHost(m.Upstream)
-		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
+		if !a.probeHeader.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
 			t := d.target(m.Upstream, server, a)
 			t.Server = true
 			d.Targets = append(d.Targets, t)
 		}
-		upstream, byDefault = &server, d.reachedByDefault(m.Upstream, server, a.try)
+		upstream, byDefault = &server, d.reachedByDefault(m.Upstream, server, a.probeHeader)
 	}
 	all := dir.Hosts
 	dir.Hosts = d.in.withoutDown(all, upstream)
@@ -197,7 +197,7 @@ func (d *State) addDirectHosts(hosts []string) {
 			continue
 		}
 		server, a := d.upstreamHost(host)
-		if !a.try.IsZero() {
+		if !a.probeHeader.IsZero() {
 			d.Targets = append(d.Targets, d.target("", server, a))
 		}
 		dir := hostsconf.Directory{Upstream: host}
@@ -207,7 +207,7 @@ func (d *State) addDirectHosts(hosts []string) {
 			dir.Server = &server
 		case !catchAll:
 			continue
-		case hostport.IsLoopback(host) && !d.reachedByDefault(host, server, a.try):
+		case hostport.IsLoopback(host) && !d.reachedByDefault(host, server, a.probeHeader):
 			dir.Server = &server
 		}
 		d.addDirectory(dir)

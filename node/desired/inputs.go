@@ -32,10 +32,10 @@ type Inputs struct {
 
 // Target is a registry that the prober asks.
 type Target struct {
-	Upstream string         // "" for a registry that is pulled from directly
-	Host     hostsconf.Host // as configured
-	Try      redact.Secret  // the header to probe, zero for none
-	Channel  Channel        // of the login; zero without one
+	Upstream    string         // "" for a registry that is pulled from directly
+	Host        hostsconf.Host // as configured
+	ProbeHeader redact.Secret  // the header to probe, zero for none
+	Channel     Channel        // of the login; zero without one
 	// TokenRealms are the hosts of token servers that the config lists for it.
 	TokenRealms []string
 	Server      bool // the upstream itself, after its mirrors
@@ -43,7 +43,7 @@ type Target struct {
 
 // target is the registry at an endpoint or an upstream of the config.
 func (d *State) target(upstream string, h hostsconf.Host, a access) Target {
-	return Target{Upstream: upstream, Host: h, Try: a.try, Channel: a.channel, TokenRealms: tokenRealms(d.registries, h.URL)}
+	return Target{Upstream: upstream, Host: h, ProbeHeader: a.probeHeader, Channel: a.channel, TokenRealms: tokenRealms(d.registries, h.URL)}
 }
 
 // Headers are the Authorization headers of ECR registries, by host[:port] as in the config.

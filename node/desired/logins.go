@@ -23,10 +23,9 @@ func (d *State) Login(host string) (credprovider.Login, bool) { return d.logins.
 
 // access is a host's login.
 type access struct {
-	header redact.Secret // the header in hosts.toml; zero for none
-	// try is the header that the prober sends; zero if there is nothing to learn.
-	try     redact.Secret
-	channel Channel
+	header      redact.Secret // in hosts.toml; zero for none
+	probeHeader redact.Secret // what the prober sends; zero if there is nothing to learn
+	channel     Channel
 }
 
 // authorization returns the header for all repositories below a path of a host, if one login is
@@ -93,7 +92,7 @@ func (r Readers) askTokenServer() bool {
 func (d *State) headerAccess(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
 	a := access{channel: d.channel(u, auth)}
 	if auth != config.AuthBasic {
-		a.try = header
+		a.probeHeader = header
 	}
 	switch c := a.channel; {
 	case !c.Header:
@@ -143,7 +142,7 @@ func (d *State) LoginName(t Target) string {
 		}
 		return "ECR token"
 	}
-	if t.Host.Authorization.IsZero() && t.Try.IsZero() {
+	if t.Host.Authorization.IsZero() && t.ProbeHeader.IsZero() {
 		return ""
 	}
 	if l, ok := d.logins.For(t.Host.URL.Host, t.Host.URL.Scheme, t.Host.URL.RepositoryPath()); ok {

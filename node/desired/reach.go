@@ -70,8 +70,8 @@ func hasSettings(h hostsconf.Host) bool {
 // reachedByDefault reports whether a loopback registry has no setting of its own. A server line
 // would turn off what containerd does with it by default: https without verification on port
 // 443, http on port 80, and on any other port https, then http.
-func (d *State) reachedByDefault(name string, server hostsconf.Host, try redact.Secret) bool {
-	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !hasSettings(server) && !d.setsPlainHTTP(name)
+func (d *State) reachedByDefault(name string, server hostsconf.Host, probeHeader redact.Secret) bool {
+	return hostport.IsLoopback(name) && server.Authorization.IsZero() && probeHeader.IsZero() && !hasSettings(server) && !d.setsPlainHTTP(name)
 }
 
 // setsPlainHTTP reports whether the config sets plainHTTP for a registry that images name.

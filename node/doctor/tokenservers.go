@@ -25,7 +25,7 @@ func (e *examination) tokenServersFor(program string, in desired.Inputs) {
 	seen := map[string]bool{}
 	for _, t := range desired.Compute(e.Config, in).Targets {
 		c, u := t.Channel, t.Host.URL.String()
-		if t.Try.IsZero() || c.TokenServer == "" || seen[u] {
+		if t.ProbeHeader.IsZero() || c.TokenServer == "" || seen[u] {
 			continue
 		}
 		seen[u] = true

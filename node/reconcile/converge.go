@@ -22,25 +22,25 @@ type Result struct {
 	Rules  bool // the credential provider's rules were updated
 }
 
-// Converge makes the node as states say. also, if it is not nil, runs first, under the same
+// Converge makes the node as states say. saveFirst, if it is not nil, runs first, under the same
 // lock. A text that both errors have is in the result once.
-func (n *Node) Converge(ctx context.Context, cfg *config.Config, states States, also func() error) (Result, error) {
+func (n *Node) Converge(ctx context.Context, cfg *config.Config, states States, saveFirst func() error) (Result, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer unlock()
-	var alsoErr error
-	if also != nil {
-		alsoErr = also()
+	var saveErr error
+	if saveFirst != nil {
+		saveErr = saveFirst()
 	}
 	plan, err := n.plan(cfg, states)
 	if err != nil {
-		return Result{}, joinDistinct(err, alsoErr)
+		return Result{}, joinDistinct(err, saveErr)
 	}
 	result := Result{Plan: plan}
 	err = n.write(ctx, cfg, &result)
-	return result, joinDistinct(err, alsoErr)
+	return result, joinDistinct(err, saveErr)
 }
 
 // write carries a plan out. If that fails, expired secrets are still removed.

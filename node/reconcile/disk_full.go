@@ -23,9 +23,9 @@ const reasonSecretRemoved = "expired or replaced login removed; other changes wa
 // containerd go on to the next host without an error, and a revoked one must leave the disk.
 //
 // The hosts in each file stay, so that the credential provider's rules stay true; fileDigests lets
-// the rules accept a file without its logins, too. Only files
-// are changed that are ours by the record and intact by their own marker. The record cannot be
-// written, so each new file says in its marker line that it is ours without it.
+// the rules accept a file without its logins, too. Only files are changed that are ours by the
+// record and intact by their own marker. The record cannot be written, so each new file says in its
+// marker line that it is ours without it.
 func (n *Node) removeExpiredSecrets(ctx context.Context, result *Result) error {
 	if ctx.Err() != nil {
 		return nil

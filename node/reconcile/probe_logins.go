@@ -38,7 +38,7 @@ func (n *Node) learned(ctx context.Context, cfg *config.Config, logins credprovi
 	}
 	in.HelperLogins = logins
 	ask := slices.DeleteFunc(slices.Clone(in.Compute(cfg).Containerd.Targets), func(t desired.Target) bool {
-		return t.Try.IsZero() || !worthAsking(t, l.Facts)
+		return t.ProbeHeader.IsZero() || !worthAsking(t, l.Facts)
 	})
 	if len(ask) == 0 {
 		return l, false, nil

@@ -94,7 +94,7 @@ func (n *Node) assess(c node.Containerd) {
 // registry.
 func upstreamOnly(id containerdconf.IssueID) bool {
 	switch id {
-	case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapImportReplaces:
+	case containerdconf.IssueUnset, containerdconf.IssueList, containerdconf.IssueWrongTable, containerdconf.IssueImportReplaces:
 		return true
 	}
 	return false

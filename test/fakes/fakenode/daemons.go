@@ -45,7 +45,7 @@ func (n *Node) CheckContainerd() (containerdconf.Assessment, error) {
 	}
 	for _, t := range c.Verdict.Issues {
 		switch t.ID {
-		case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapRelative, containerdconf.TrapMirrors:
+		case containerdconf.IssueUnset, containerdconf.IssueList, containerdconf.IssueWrongTable, containerdconf.IssueRelative, containerdconf.IssueMirrors:
 		default:
 			if t.Blocking {
 				return c.Verdict, fmt.Errorf("containerd: %s: %s", t.Where, t.Detail)
