@@ -1,6 +1,6 @@
 // Package node inspects a machine: which containerd, Docker Engine, kubelet and credential
 // providers run there, from which configuration, and whether hosts.toml files are read. [Wire] says
-// which files have to be written so that containerd reads them.
+// how containerd's configuration must change so that containerd reads them.
 //
 // The package promises that nothing is changed: it reads files below the root that it is given and,
 // if that root is this machine's, /proc; it runs containerd and dockerd with --version if the

@@ -2,9 +2,10 @@
 // whether containerd will honour hosts.toml files, and sets config_path with the smallest change.
 //
 // Promises: [Assess] is a pure function of the files and the release; it returns the problems with
-// their remedies. [Wire] changes one key: in a file of its own if containerd merges files,
-// otherwise in the file that takes effect, where every other byte stays. Its result was read again
-// the way containerd reads it. No error and no [Issue] repeats a value other than a path.
+// their remedies. [Wire] sets config_path: in a file of its own if containerd merges files, otherwise
+// in the file that takes effect. Every other byte stays, unless the file also needs a version line, or
+// the caller allows to remove the mirrors that conflict ([Options.DropMirrors]). Its result was read
+// again the way containerd reads it. No error and no [Issue] repeats a value other than a path.
 //
 // The package writes nothing, starts nothing and does not know the node: package node finds the
 // files, package managedfile writes them.

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -101,11 +104,12 @@ type listed struct {
 	ImportPath string
 	Imports    []string
 	Deps       []string
+	GoFiles    []string
 }
 
 func list(t *testing.T) []listed {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps,GoFiles", module+"...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -190,4 +194,73 @@ func check(packages []listed) []string {
 
 func below(path, folder string) bool {
 	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
+}
+
+// The table of packages in docs/architecture.md has each package, above those that it imports.
+// Left out are packages without code of their own, and those that only tests import.
+func TestTableOfPackages(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mistake := range checkTable(string(page), list(t)) {
+		t.Error(mistake)
+	}
+}
+
+// The check itself must notice.
+func TestTableOfPackagesNotices(t *testing.T) {
+	page := "| `gone` | x |\n| `low`, `beside` | x |\n| `cmd/high` | x |\n"
+	packages := []listed{
+		{ImportPath: module + "cmd/high", Imports: []string{module + "low"}, GoFiles: []string{"x.go"}},
+		{ImportPath: module + "low", Imports: []string{module + "beside"}, GoFiles: []string{"x.go"}},
+		{ImportPath: module + "beside", GoFiles: []string{"x.go"}},
+		{ImportPath: module + "missing", GoFiles: []string{"x.go"}},
+		{ImportPath: module + "only/doc", GoFiles: []string{"doc.go"}},
+	}
+	want := []string{
+		"cmd/high imports low, which stands above it",
+		"missing is not in the table",
+		"there is no package gone",
+	}
+	if got := checkTable(page, packages); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// checkTable compares the rows of a page that begin with names of packages with the packages.
+func checkTable(page string, packages []listed) []string {
+	row := map[string]int{}
+	for n, line := range strings.Split(page, "\n") {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| `"), " |")
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		for name := range strings.SplitSeq(strings.TrimSuffix(cell, "`"), "`, `") {
+			row[name] = n
+		}
+	}
+	var mistakes []string
+	for _, p := range packages {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		at, found := row[name]
+		switch {
+		case below(name, "test") || strings.Contains(name, "test/") || strings.HasSuffix(name, "test"):
+		case !found && !slices.Equal(p.GoFiles, []string{"doc.go"}) && len(p.GoFiles) > 0:
+			mistakes = append(mistakes, name+" is not in the table")
+		}
+		for _, i := range p.Imports {
+			i = strings.TrimPrefix(i, module)
+			if imported, ok := row[i]; ok && found && imported < at {
+				mistakes = append(mistakes, name+" imports "+i+", which stands above it")
+			}
+		}
+	}
+	for name := range row {
+		if !slices.ContainsFunc(packages, func(p listed) bool { return p.ImportPath == module+name }) {
+			mistakes = append(mistakes, "there is no package "+name)
+		}
+	}
+	slices.Sort(mistakes)
+	return mistakes
 }
