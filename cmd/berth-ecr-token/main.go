@@ -7,6 +7,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/command"
@@ -19,6 +20,9 @@ import (
 var version = ""
 
 func main() {
+	// It mostly waits for one answer after the other: with a single processor, no thread has to wake
+	// another one for it.
+	runtime.GOMAXPROCS(1)
 	is := programversion.Of(version)
 	os.Exit(command.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, command.Program{
 		Name: command.Fetcher, Version: is, Tokens: command.FromAWS(is, newClient),

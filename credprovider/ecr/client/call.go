@@ -49,10 +49,10 @@ func (c *Client) webClient(proxy func(*http.Request) (*url.URL, error)) *http.Cl
 }
 
 // localClient returns the HTTP client for the metadata services of this machine. It uses no proxy:
-// the keys would pass it.
-func localClient() *http.Client {
+// the keys would pass it. With keep it uses a connection again, and the caller closes idle ones.
+func localClient(keep bool) *http.Client {
 	return &http.Client{
-		Transport:     bounded{&http.Transport{Proxy: nil, DisableKeepAlives: true}, metadataMax, func(string) {}},
+		Transport:     bounded{&http.Transport{Proxy: nil, DisableKeepAlives: !keep}, metadataMax, func(string) {}},
 		CheckRedirect: noRedirect,
 	}
 }
@@ -74,6 +74,11 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		response.Body = &boundedBody{response.Body, b.most, b.most}
 	}
 	return response, err
+}
+
+// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+func (b bounded) CloseIdleConnections() {
+	(&http.Client{Transport: b.RoundTripper}).CloseIdleConnections()
 }
 
 type boundedBody struct {

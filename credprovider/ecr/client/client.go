@@ -43,8 +43,8 @@ type Options struct {
 type Client struct {
 	getenv func(string) string
 	now    func() time.Time
-	// web reaches ECR and STS, and honours the proxy. local reaches the metadata services of this
-	// machine, and never uses one.
+	// web reaches ECR and STS, and honours the proxy. local reaches the containers' metadata services
+	// of this machine, and never uses one.
 	web, local *http.Client
 	// limit is the longest time of one request to ECR or STS, processLimit that of one run of a
 	// credential_process.
@@ -69,8 +69,8 @@ func New(o Options) *Client {
 	}
 	c := &Client{getenv: o.Getenv, now: o.Now, limit: callTimeout, processLimit: processLimit}
 	c.web = c.webClient(transport.Proxy(o.Proxy.Or(proxy.FromEnvironment(o.Getenv))))
-	c.local = localClient()
-	c.metadata = sync.OnceValue(func() *metadata { return newMetadata(o.Getenv, o.SysDir, c.local) })
+	c.local = localClient(false)
+	c.metadata = sync.OnceValue(func() *metadata { return newMetadata(o.Getenv, o.SysDir, localClient(true)) })
 	return c
 }
 
@@ -151,6 +151,15 @@ func (c *Client) public(r ecr.Registry) *ecrpublic.Client {
 	})
 }
 
+// prepare makes the client for r, so that it is there when the credentials are.
+func (c *Client) prepare(r ecr.Registry) {
+	if r.Public {
+		c.public(r)
+	} else {
+		c.private(r)
+	}
+}
+
 func (c *Client) sts(r ecr.Registry) *sts.Client {
 	return service(&c.services, "sts "+kind(r), func() *sts.Client {
 		base, fips, dual := c.endpoint(envSTS, r)
@@ -191,6 +200,7 @@ func (c *Client) learnTime(date string) {
 
 // Token implements [ecr.Client].
 func (c *Client) Token(ctx context.Context, r ecr.Registry, s ecr.Source, hasty bool) (ecr.Token, error) {
+	go c.prepare(r)
 	k, err := c.credentials(ctx, r, s, !hasty)
 	if err != nil {
 		return ecr.Token{}, err

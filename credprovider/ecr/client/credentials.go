@@ -241,6 +241,7 @@ func (c *Client) withToken(ctx context.Context, r ecr.Registry, roleARN, session
 
 // RoleToken implements [ecr.Client].
 func (c *Client) RoleToken(ctx context.Context, r ecr.Registry, roleARN string, identity redact.Secret) (ecr.Token, error) {
+	go c.prepare(r)
 	k, err := c.withToken(ctx, r, roleARN, "", identity.Reveal())
 	if err != nil {
 		return ecr.Token{}, err

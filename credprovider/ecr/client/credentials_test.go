@@ -3,16 +3,20 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/ec2"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
@@ -125,5 +129,44 @@ func TestNoSourceAtAll(t *testing.T) {
 	res := w.chain(t, ecr.Options{Sources: []ecr.Source{}}).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
 	if res.Err == nil || !strings.Contains(res.Err.Error(), "no source") {
 		t.Errorf("%v", res.Err)
+	}
+}
+
+// The requests for the instance's role share a connection, and none stays open.
+func TestMetadataConnection(t *testing.T) {
+	var opened, closed atomic.Int32
+	done := make(chan struct{}, 8)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case metadataToken:
+			fmt.Fprint(w, "session")
+		case metadataRoles:
+			fmt.Fprint(w, "node")
+		default:
+			fmt.Fprint(w, `{"AccessKeyId":"ASIAPROFILE","SecretAccessKey":"secret"}`)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
+			closed.Add(1)
+			done <- struct{}{}
+		}
+	}
+	s.Start()
+	defer s.Close()
+	metadata := newMetadata(func(name string) string {
+		return map[string]string{ec2.EnvMetadata: s.URL}[name]
+	}, t.TempDir(), localClient(true))
+	for n := range int32(2) {
+		if _, err := metadata.retrieve(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		if opened.Load() != n+1 || closed.Load() != n+1 {
+			t.Errorf("after %d looks: %d connections opened, %d closed; want %[1]d", n+1, opened.Load(), closed.Load())
+		}
 	}
 }

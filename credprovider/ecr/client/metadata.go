@@ -57,6 +57,7 @@ func newMetadata(getenv func(string) string, sysDir string, client *http.Client)
 // retrieve returns the keys of the instance's role. With patient it asks for ten seconds on hardware
 // that looks like EC2, and twice elsewhere.
 func (m *metadata) retrieve(ctx context.Context, patient bool) (aws.Credentials, error) {
+	defer m.http.CloseIdleConnections()
 	session, err := m.session(ctx, patient)
 	if err != nil {
 		return aws.Credentials{}, err
