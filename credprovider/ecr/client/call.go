@@ -35,13 +35,16 @@ const (
 
 func getenv(name string) string { return os.Getenv(name) }
 
+// onlyHTTP1 spares HTTP/2, which a connection for one request has no use for.
+var onlyHTTP1 = func() (p http.Protocols) { p.SetHTTP1(true); return p }()
+
 // webClient returns the HTTP client for ECR and STS.
 func (c *Client) webClient(proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	return &http.Client{
 		Transport: bounded{&http.Transport{
 			Proxy:              proxy,
 			DisableKeepAlives:  true, // one request in hours
-			ForceAttemptHTTP2:  true,
+			Protocols:          &onlyHTTP1,
 			DisableCompression: true, // the limit of the answer then holds on the wire
 		}, callMax, c.learnTime},
 		CheckRedirect: noRedirect,
@@ -52,7 +55,7 @@ func (c *Client) webClient(proxy func(*http.Request) (*url.URL, error)) *http.Cl
 // the keys would pass it. With keep it uses a connection again, and the caller closes idle ones.
 func localClient(keep bool) *http.Client {
 	return &http.Client{
-		Transport:     bounded{&http.Transport{Proxy: nil, DisableKeepAlives: !keep}, metadataMax, func(string) {}},
+		Transport:     bounded{&http.Transport{Proxy: nil, DisableKeepAlives: !keep, Protocols: &onlyHTTP1}, metadataMax, func(string) {}},
 		CheckRedirect: noRedirect,
 	}
 }
