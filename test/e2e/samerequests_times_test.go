@@ -126,7 +126,8 @@ func (p *recordedPulls) times(i pulledImage, rounds int) string {
 			p.Fatalf("Berth's file and the hand-written one lead to different requests: %s", difference)
 		}
 	}
-	return fmt.Sprintf("| %s | %s | %d | %d | yes | %s | %s |", p.daemon.Version(), i.name, i.layers, len(texts["berth"]),
+	containerd := strings.Split(p.Name(), "/")[2] // the release, and how it pulls
+	return fmt.Sprintf("| %s | %s | %d | %d | yes | %s | %s |", containerd, i.name, i.layers, len(texts["berth"]),
 		ratios(took["berth"], took["hand"]), ratios(took["berth"], took["none"]))
 }
 
