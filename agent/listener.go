@@ -14,10 +14,12 @@ import (
 // about 20 KB.
 const maxConnections = 64
 
-// boundedListener bounds the number of open connections and still serves new ones: a client
-// that sends its request at once gets an answer, even if many others hold a connection and send
-// nothing. When the limit is reached, it closes one connection for each new one: the oldest
-// that has not sent a whole header, or, if all have sent theirs, the oldest of all.
+// boundedListener bounds the number of open connections and still serves new ones. When the limit is
+// reached, it closes one connection for each new one. Half of the connections are for clients that
+// have not sent a whole header yet, so requests whose answers are not read cannot keep a health check
+// of kubelet out before its header is there; the other half is for clients that are being answered.
+// In the half that is full the oldest connection is closed, so a new client has the time until that
+// many others have come after it.
 type boundedListener struct {
 	net.Listener
 	max int
@@ -63,19 +65,25 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// victim returns the connection to close for a new one. It is nil while some connection has
-// data that its goroutine has not read yet.
+// victim returns the connection to close for a new one: the oldest without a whole header if these are
+// more than half of the limit, else the oldest with one. It is nil while the halves are not known,
+// because the goroutine of some connection has not read yet.
 func (l *boundedListener) victim() *boundedConn {
-	at := func(s stage) int {
-		return slices.IndexFunc(l.open, func(c *boundedConn) bool { return c.stage == s })
+	var oldest [requested + 1]*boundedConn
+	var n [requested + 1]int
+	for _, c := range l.open {
+		if n[c.stage]++; n[c.stage] == 1 {
+			oldest[c.stage] = c
+		}
 	}
-	if i := at(waiting); i >= 0 {
-		return l.open[i]
+	switch {
+	case n[waiting] > l.max/2:
+		return oldest[waiting]
+	case n[arrived] > 0:
+		return nil
+	default:
+		return oldest[requested]
 	}
-	if i := at(requested); i >= 0 && at(arrived) < 0 {
-		return l.open[i]
-	}
-	return nil
 }
 
 // forget removes a connection from open. The caller holds mu.
@@ -148,3 +156,8 @@ func (c *boundedConn) Close() error {
 	c.l.mu.Unlock()
 	return c.Conn.Close()
 }
+
+// CloseWrite ends the goroutine of the connection. [http.Server] calls it after an answer to a client
+// that may still send, and would then sleep for half a second, also if the connection was closed to
+// make room: with it, the number of goroutines would be without a bound.
+func (*boundedConn) CloseWrite() error { panic(http.ErrAbortHandler) }

@@ -99,7 +99,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// Which connection is closed for a new one depends on how far each has come; the oldest first.
+// Which connection is closed for a new one depends on how far each has come.
 func TestVictim(t *testing.T) {
 	for _, c := range []struct {
 		open []stage
@@ -108,11 +108,14 @@ func TestVictim(t *testing.T) {
 		{nil, -1},
 		{[]stage{arrived, arrived}, -1},
 		{[]stage{arrived, waiting, waiting}, 1},
-		{[]stage{requested, waiting, arrived}, 1},
+		{[]stage{requested, waiting, waiting, arrived}, -1}, // the last one may become the third that waits
+		{[]stage{waiting, requested, requested, requested}, 1},
+		{[]stage{waiting, waiting, requested, requested}, 2},
+		{[]stage{requested, waiting, waiting, waiting}, 1},
 		{[]stage{requested, requested}, 0},
-		{[]stage{requested, arrived}, -1}, // the second one may become the one that waits
+		{[]stage{requested, arrived}, -1},
 	} {
-		l := newBoundedListener(nil, 1)
+		l := newBoundedListener(nil, len(c.open))
 		for _, s := range c.open {
 			l.open = append(l.open, &boundedConn{stage: s})
 		}

@@ -19,7 +19,7 @@ import (
 //	/readyz   200 if the node is as the config wants it, else 503 and the reasons
 //	/livez    200 if live returns nil, else 503 and the error
 //
-// Other paths get 404, other methods than GET and HEAD 405. get returns the current snapshot; it is
+// Other paths get 404, other methods than GET and HEAD 405, a request with a body 413. get returns the current snapshot; it is
 // called once per request, by several goroutines at the same time. live may be nil.
 //
 // The number of large answers made at the same time is limited, so that clients that do not read
@@ -61,7 +61,19 @@ func Handler(get func() Snapshot, live func() error) http.Handler {
 		}
 		answerCheck(w, r, "livez", "loop", reasons)
 	})
-	return securityHeaders(mux)
+	return securityHeaders(withoutBody(mux))
+}
+
+// withoutBody refuses requests with a body. While a body is not read, [net/http] does not notice that
+// the client has left, so the request would wait for its turn in a [requestLimit].
+func withoutBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			http.Error(w, "a request has no body here", http.StatusRequestEntityTooLarge)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // maxLarge limits how many pages, metrics and snapshots are in memory at the same time.

@@ -12,6 +12,24 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
+// A request with a body is refused before anything is made for it: its place could not be given to
+// another one when its client leaves.
+func TestBodyIsRefused(t *testing.T) {
+	h := status.Handler(func() status.Snapshot {
+		t.Error("a snapshot was made")
+		return status.Snapshot{}
+	}, nil)
+	for _, length := range []int64{1, 1 << 20, -1} {
+		r := httptest.NewRequest(http.MethodGet, "/status", http.NoBody)
+		r.ContentLength = length // -1: chunked
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusRequestEntityTooLarge {
+			t.Errorf("a body of %d bytes: %d", length, w.Code)
+		}
+	}
+}
+
 func TestRoutes(t *testing.T) {
 	for _, c := range []struct {
 		method, path string

@@ -16,23 +16,53 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// chartLimit returns the memory limit of the chart's pods in bytes.
-func chartLimit() (int64, error) {
-	text, err := os.ReadFile("manifests/chart/values.yaml")
+// podMemory is how the chart bounds the memory of an agent.
+type podMemory struct {
+	limit      int64  // of the pod, in bytes
+	goMemLimit string // GOMEMLIMIT of the agent
+}
+
+// chartMemory returns it from the rendered chart.
+func chartMemory() (podMemory, error) {
+	const manifest = "manifests/berth.yaml"
+	f, err := os.Open(manifest)
 	if err != nil {
-		return 0, err
+		return podMemory{}, err
 	}
-	var values struct {
-		Resources struct{ Limits struct{ Memory string } }
+	defer f.Close()
+	for documents := yaml.NewDecoder(f); ; {
+		var object struct {
+			Kind string
+			Spec struct {
+				Template struct {
+					Spec struct {
+						Containers []struct {
+							Env       []struct{ Name, Value string }
+							Resources struct{ Limits struct{ Memory string } }
+						}
+					}
+				}
+			}
+		}
+		if err := documents.Decode(&object); err != nil {
+			return podMemory{}, fmt.Errorf("%s: no DaemonSet: %w", manifest, err)
+		}
+		if object.Kind != "DaemonSet" {
+			continue
+		}
+		var m podMemory
+		agent := object.Spec.Template.Spec.Containers[0]
+		if _, err := fmt.Sscanf(agent.Resources.Limits.Memory, "%dMi", &m.limit); err != nil {
+			return m, fmt.Errorf("%s: limits.memory: %q: %w", manifest, agent.Resources.Limits.Memory, err)
+		}
+		m.limit <<= 20
+		for _, e := range agent.Env {
+			if e.Name == "GOMEMLIMIT" {
+				m.goMemLimit = e.Value
+			}
+		}
+		return m, nil
 	}
-	if err := yaml.Unmarshal(text, &values); err != nil {
-		return 0, err
-	}
-	var mebibytes int64
-	if _, err := fmt.Sscanf(values.Resources.Limits.Memory, "%dMi", &mebibytes); err != nil {
-		return 0, fmt.Errorf("values.yaml: resources.limits.memory: %q: %w", values.Resources.Limits.Memory, err)
-	}
-	return mebibytes << 20, nil
 }
 
 // memoryTime is how long an agent with a memory limit is watched at most.
@@ -42,22 +72,23 @@ const memoryTime = 2 * time.Minute
 const tooLittle = 24 << 20
 
 // limited runs an agent with the chart's memory limit while none of its 300 endpoints answers, and
-// while clients flood its page. The kernel must not kill it for memory. The control is the same with a
-// limit that is too small: the kernel must kill it. There the pages of the program do not count: the
-// kernel would evict them and read them again for minutes before it kills.
+// while clients flood its page. The kernel must not kill it for memory, and the agent must answer after
+// the flood: it does not for minutes if so little is left for the pages of the program that the kernel
+// evicts them and reads them again. The control is the same with a limit that is too small: the kernel
+// must kill it. There those pages do not count.
 func limited(ctx context.Context, o options) error {
-	limit, err := chartLimit()
+	pod, err := chartMemory()
 	if err != nil {
 		return err
 	}
-	control, err := o.underLimit(ctx, "control", tooLittle, true)
+	control, err := o.underLimit(ctx, "control", podMemory{tooLittle, pod.goMemLimit}, true)
 	errControl := o.limit(control.kills > 0, "the control, with %d MiB, is killed for memory %d times (%v)", tooLittle>>20, control.kills, err)
-	m, err := o.underLimit(ctx, "flood", limit, false)
-	fmt.Fprintf(o.out, "\n| %d MiB, 300 endpoints that accept and do not answer | largest anonymous memory | peak with file cache | killed for memory |\n|---|---:|---:|---:|\n", limit>>20)
+	m, err := o.underLimit(ctx, "flood", pod, false)
+	fmt.Fprintf(o.out, "\n| %d MiB and GOMEMLIMIT=%s, 300 endpoints that accept and do not answer | largest anonymous memory | peak with file cache | killed for memory |\n|---|---:|---:|---:|\n", pod.limit>>20, pod.goMemLimit)
 	fmt.Fprintf(o.out, "| probes, then %d connections to the page | %.1f MiB, then %.1f MiB | %.1f MiB | %d |\n", o.flood, mebibytes(m.quiet), mebibytes(m.anon), mebibytes(m.peak), m.kills)
 	return errors.Join(errControl, err,
 		o.limit(m.kills == 0, "killed for memory %d times (never)", m.kills),
-		o.limit(m.anon <= limit*3/4, "largest anonymous memory %.1f MiB (at most three quarters of the limit)", mebibytes(m.anon)))
+		o.limit(m.anon <= pod.limit*5/8, "largest anonymous memory %.1f MiB (at most five eighths of the limit: the program needs the rest)", mebibytes(m.anon)))
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
@@ -67,7 +98,7 @@ var errKilled = errors.New("the agent was killed for memory")
 
 // underLimit runs an agent with a memory limit until each endpoint was probed, and then until the
 // connections were made and each endpoint was probed again. The memory is valid with an error too.
-func (o options) underLimit(ctx context.Context, name string, limit int64, cached bool) (m memory, err error) {
+func (o options) underLimit(ctx context.Context, name string, pod podMemory, cached bool) (m memory, err error) {
 	ctx, cancel := context.WithTimeout(ctx, memoryTime)
 	defer cancel()
 	silent, err := net.Listen("tcp", ":0") // all of 127.0.0.0/8
@@ -83,13 +114,13 @@ func (o options) underLimit(ctx context.Context, name string, limit int64, cache
 		return m, err
 	}
 	defer n.close()
-	n.cached = cached
+	n.cached, n.goMemLimit = cached, pod.goMemLimit
 	// As in the pod, whose /tmp counts as memory.
 	if n.tmp, err = os.MkdirTemp("/dev/shm", "benchagent-"); err != nil {
 		return m, err
 	}
 	defer os.RemoveAll(n.tmp)
-	if n.cgroup, err = newCgroup(fmt.Sprintf("benchagent-%d-%s", os.Getpid(), name), limit); err != nil {
+	if n.cgroup, err = newCgroup(fmt.Sprintf("benchagent-%d-%s", os.Getpid(), name), pod.limit); err != nil {
 		return m, err
 	}
 	defer func() {
@@ -220,9 +251,14 @@ func flood(ctx context.Context, page string, connections int) error {
 	if connections == 0 {
 		return nil
 	}
-	response, err := http.Get(page + "/livez")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/livez", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("after the flood: %w", err)
+		return err
+	}
+	begin := time.Now()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("after the flood: no answer for %s: %w", time.Since(begin).Round(time.Second), err)
 	}
 	return response.Body.Close()
 }

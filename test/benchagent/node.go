@@ -29,6 +29,8 @@ type node struct {
 	// cgroup limits the agent, and tmp is its TMPDIR; optional.
 	cgroup *cgroup
 	tmp    string
+	// goMemLimit is its GOMEMLIMIT; optional.
+	goMemLimit string
 	// cached: the pages of the program do not count, because they are in memory already.
 	cached bool
 }
@@ -77,6 +79,9 @@ func (n *node) start(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
 	if n.tmp != "" {
 		cmd.Env = append(cmd.Env, "TMPDIR="+n.tmp)
+	}
+	if n.goMemLimit != "" {
+		cmd.Env = append(cmd.Env, "GOMEMLIMIT="+n.goMemLimit)
 	}
 	cmd.Stderr = n.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -16,6 +16,7 @@ func TestNotes(t *testing.T) {
 		"restore":       {[]string{"--set", "mode=restore"}, []string{"rollout status", "helm uninstall", "provider.remove=true"}},
 		"pod network":   {[]string{"--set", "existingConfigMap=c,hostNetwork=false"}, []string{"set health.mode to report"}},
 		"startup taint": {[]string{"--set", "startupTaint.enabled=true"}, []string{"cluster-autoscaler.kubernetes.io/berth", "out of your node pools"}},
+		"pools":         {[]string{"--set", "mode=restore,pools.label=k,pools.items[0].value=v"}, []string{"rollout status -n kube-system daemonset -l app.kubernetes.io/instance=berth"}},
 		"another name":  {[]string{"--set", "fullnameOverride=other"}, []string{"daemonset/other"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,6 +41,10 @@ var values = []struct {
 		if tmp, limit := r.volume("tmp").EmptyDir, limits.Memory(); tmp.Medium != corev1.StorageMediumMemory || 2*tmp.SizeLimit.Value() > limit.Value() {
 			t.Errorf("/tmp: %+v, and a memory limit of %s", tmp, limit)
 		}
+		// Go's limit leaves 24 MiB and more for the pages of the program.
+		if e := r.agent().Env; len(e) != 1 || e[0].Name != "GOMEMLIMIT" || e[0].Value != "36MiB" || limits.Memory().Value() != 64<<20 {
+			t.Errorf("environment %v with a memory limit of %s", e, limits.Memory())
+		}
 		if v := r.volume("config"); v.ConfigMap.Name != "berth" || *v.ConfigMap.DefaultMode != 0o400 {
 			t.Errorf("config: %+v", v.ConfigMap)
 		}
@@ -379,7 +383,7 @@ extraEnvFrom: [{configMapRef: {name: rack}}]
 extraVolumes: [{name: pki, hostPath: {path: /etc/corp}}]
 extraVolumeMounts: [{name: pki, mountPath: /etc/corp, readOnly: true}]`, func(t *testing.T, r rendered) {
 		agent, setup := r.agent(), r.pod().InitContainers[1]
-		if !reflect.DeepEqual(setup.Env, agent.Env) || len(agent.Env) != 3 || !reflect.DeepEqual(setup.EnvFrom, agent.EnvFrom) || len(agent.EnvFrom) != 1 {
+		if !reflect.DeepEqual(setup.Env, agent.Env) || len(agent.Env) != 4 || !reflect.DeepEqual(setup.EnvFrom, agent.EnvFrom) || len(agent.EnvFrom) != 1 {
 			t.Errorf("node-setup has %v %v, the agent %v %v", setup.Env, setup.EnvFrom, agent.Env, agent.EnvFrom)
 		}
 		var files []string
@@ -401,6 +405,16 @@ extraVolumeMounts: [{name: pki, mountPath: /etc/corp, readOnly: true}]`, func(t 
 		}
 		if got := r.daemonSet.Spec.Selector.MatchLabels["app.kubernetes.io/name"]; got != "name" {
 			t.Error(got)
+		}
+	}},
+	{"a larger memory limit", "resources: {limits: {memory: 1Gi}}", func(t *testing.T, r rendered) {
+		if e := r.agent().Env; len(e) != 1 || e[0].Value != "576MiB" {
+			t.Errorf("environment %v", e)
+		}
+	}},
+	{"GOMEMLIMIT is given", `extraEnv: [{name: GOMEMLIMIT, value: 50MiB}]`, func(t *testing.T, r rendered) {
+		if e := r.agent().Env; len(e) != 1 || e[0].Value != "50MiB" {
+			t.Errorf("environment %v", e)
 		}
 	}},
 	{"the conventional rest", `podAnnotations: {a: b}

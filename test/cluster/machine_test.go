@@ -94,6 +94,15 @@ func (m *machine) boot() {
 	}()
 }
 
+// restart cuts the machine's power and boots it again: /run is empty, everything else is there.
+func (m *machine) restart() {
+	m.Helper()
+	m.kill()
+	m.leader = 0
+	m.boot()
+	m.until(m.name+" has booted again", m.booted)
+}
+
 // services returns the addresses of this machine that a node connects to.
 func (w *fixture) services() []string {
 	w.Helper()

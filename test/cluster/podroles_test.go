@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,7 +118,8 @@ func (o *oidc) verify(token, role string) error {
 	return nil
 }
 
-// TestPodRoles: pods pull with the roles of their service accounts, each with its own.
+// TestPodRoles: pods pull with the roles of their service accounts, each with its own, and with pull
+// secrets.
 func TestPodRoles(t *testing.T) {
 	w := newFixture(t, "node")
 	trust := newOIDC(w)
@@ -183,7 +186,50 @@ func TestPodRoles(t *testing.T) {
 	if n := w.requestsBy(roleOf("one")); n != asked {
 		t.Errorf("%d more requests for an image that this account has pulled", n-asked)
 	}
+	w.pullSecretIsKept()
 	trust.hidden(w)
+}
+
+// pullSecretIsKept: an image that was pulled with a pull secret is for pods with that secret. For a pod
+// without it kubelet pulls again, without a login, and that pull fails.
+func (w *fixture) pullSecretIsKept() {
+	w.Helper()
+	const repository = "team/app"
+	w.check(w.first.Push(w.Context(), repository+":v1", w.image()))
+	image := w.first.Addr() + "/" + repository + ":v1"
+	w.kubectl("create", "secret", "docker-registry", "registry", "--docker-server="+w.first.Addr(),
+		"--docker-username="+username, "--docker-password="+password)
+	w.kubectl("create", "serviceaccount", "team")
+	w.kubectl("patch", "serviceaccount", "team", "-p", `{"imagePullSecrets": [{"name": "registry"}]}`)
+	// answers counts the registry's answers by their status.
+	answers := func() map[int]int {
+		w.Helper()
+		requests, err := w.first.Served(w.Context())
+		w.check(err)
+		n := map[int]int{}
+		for _, r := range requests {
+			if strings.HasPrefix(r.URI, "/v2/"+repository+"/") {
+				n[r.Status]++
+			}
+		}
+		return n
+	}
+	w.startAs("team", "node", "secret", image)
+	w.running("secret")
+	pulled := answers()
+	if pulled[http.StatusOK] == 0 {
+		w.Fatalf("the image was not pulled: %v", pulled)
+	}
+	w.startAs("team", "node", "secret-again", image)
+	w.running("secret-again")
+	if n := answers(); !maps.Equal(n, pulled) {
+		w.Errorf("for a pod with the secret the image was pulled again: %v, then %v", pulled, n)
+	}
+	w.startAs("without", "node", "no-secret", image)
+	w.pullFails("no-secret")
+	if n := answers(); n[http.StatusOK] != pulled[http.StatusOK] || n[http.StatusUnauthorized] <= pulled[http.StatusUnauthorized] {
+		w.Errorf("kubelet did not pull again without a login: %v, then %v", pulled, n)
+	}
 }
 
 // apply runs berth apply for the node.

@@ -22,7 +22,7 @@ const poolLabel = "berth.test/pool"
 
 // TestPools: each node has the files of its pool. A node whose label changes follows, and none of its
 // pulls fails meanwhile. A mistake in the config of one pool stops the rollout of that pool: its nodes
-// keep their files, and the other pools roll on.
+// keep their files, also one that is restarted meanwhile, and the other pools roll on.
 func TestPools(t *testing.T) {
 	w := newFixture(t, "one", "two", "three")
 	machines := newMachines(w)
@@ -56,6 +56,7 @@ func TestPools(t *testing.T) {
 	a, b := pool("a", w.mirror("docker.io", w.second.URL())), pool("b", w.mirror("ghcr.io", w.first.URL()))
 	setPools(a, b)
 	w.helm("install", "berth", chart, "-n", namespace, "-f", w.valuesFile(values))
+	w.documented("kubectl rollout status -n kube-system daemonset -l", "")
 	w.allReady(nil)
 	one.holds("docker.io", w.second.Addr())
 	two.holds("ghcr.io", w.first.Addr())
@@ -91,7 +92,7 @@ func TestPools(t *testing.T) {
 	w.check(err)
 	setPools(pool("a", w.mirror("docker.io", w.first.URL()), w.mirror("docker.io", w.second.URL())), b)
 	w.release(values)
-	w.until("one node of the pool has the mistake", func() error { return w.stoppedAt("berth-pool-a", 1) })
+	w.until("one node of the pool has the mistake", func() error { return w.stoppedAt("berth-pool-a", 1, 1) })
 	w.until("its agent tells the mistake", func() error {
 		if said := w.podLogs("agent"); !strings.Contains(said, "already has a mirror on line") {
 			return fmt.Errorf("the agents say\n%s", said)
@@ -107,16 +108,62 @@ func TestPools(t *testing.T) {
 		return err
 	})
 	two.holds("ghcr.io", w.second.Addr())
-	w.check(w.stoppedAt("berth-pool-a", 1))
+	w.check(w.stoppedAt("berth-pool-a", 1, 1))
 	for _, m := range []*machine{one, three} {
 		m.holds("docker.io", w.second.Addr())
 		_, err := m.pullOnce("docker.io/library/app:v1")
 		w.check(err)
 	}
 
-	setPools(a, b)
-	w.release(values)
-	w.until("the pool a is whole again", func() error { return w.stoppedAt("berth-pool-a", 0) })
+	stale := one
+	if now, err := w.berthPods(); err != nil {
+		t.Fatal(err)
+	} else if now["one"].UID != old["one"].UID {
+		stale = three
+	}
+	w.restartsWhileStopped(stale)
+
+	w.documented("helm rollback berth", "1")
+	w.until("the pool a is whole again", func() error { return w.stoppedAt("berth-pool-a", 2, 0) })
+}
+
+// restartsWhileStopped cuts the power of a node with an old pod, whose ConfigMap helm has removed, while
+// the rollout of the pool a is stopped. The node comes up with its files. Kubernetes replaces its pod by
+// one with the mistake, whose agent keeps the node as the last good config says; no other pod is touched.
+func (w *fixture) restartsWhileStopped(m *machine) {
+	w.Helper()
+	before, err := w.berthPods()
+	w.check(err)
+	m.restart()
+	m.holds("docker.io", w.second.Addr())
+	w.until("a pull through the mirror", func() error {
+		_, err := m.pullOnce("docker.io/library/app:v1")
+		return err
+	})
+	w.until("Kubernetes has replaced the pod of "+m.name, func() error {
+		now, err := w.berthPods()
+		if err == nil && now[m.name].UID == before[m.name].UID {
+			err = errNotYet
+		}
+		return err
+	})
+	file := certsDir + "/docker.io/hosts.toml"
+	w.check(os.Remove(m.path(file)))
+	w.until("the agent has repaired the file", func() error {
+		raw, err := os.ReadFile(m.path(file))
+		if err == nil && !strings.Contains(string(raw), w.second.Addr()) {
+			err = fmt.Errorf("it is\n%s", raw)
+		}
+		return err
+	})
+	w.until("both nodes of the pool have the mistake", func() error { return w.stoppedAt("berth-pool-a", 2, 2) })
+	now, err := w.berthPods()
+	w.check(err)
+	for node, pod := range before {
+		if node != m.name && now[node].UID != pod.UID {
+			w.Errorf("the pod of %s was replaced", node)
+		}
+	}
 }
 
 // mirror returns a mirror of the config.
@@ -141,16 +188,16 @@ func (w *fixture) allReady(old map[string]corev1.Pod) {
 	})
 }
 
-// stoppedAt checks that a DaemonSet of two nodes has this many pods that are not ready, and that with
-// none all of them are new.
-func (w *fixture) stoppedAt(daemonSet string, unavailable int) error {
+// stoppedAt checks that a DaemonSet of two nodes has this many pods of the last release, and this many
+// that are not ready.
+func (w *fixture) stoppedAt(daemonSet string, updated, unavailable int) error {
 	out, err := w.try("kubectl", "get", "daemonset", daemonSet, "-n", namespace, "-o",
 		"jsonpath={.metadata.generation} {.status.observedGeneration} {.status.updatedNumberScheduled} {.status.numberUnavailable}")
 	if err != nil {
 		return err
 	}
 	f := append(strings.Fields(out), "0") // numberUnavailable is left out when it is 0
-	if len(f) < 4 || f[0] != f[1] || f[2] != strconv.Itoa(2-unavailable) || f[3] != strconv.Itoa(unavailable) {
+	if len(f) < 4 || f[0] != f[1] || f[2] != strconv.Itoa(updated) || f[3] != strconv.Itoa(unavailable) {
 		return fmt.Errorf("generation, observed, updated, unavailable: %s", out)
 	}
 	return nil

@@ -132,7 +132,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* NODE_IP and the like as far as the config uses them or variables lists them, and extraEnv. */}}
+{{/* NODE_IP and the like as far as the config uses them or variables lists them, GOMEMLIMIT, and extraEnv. */}}
 {{- define "berth.env" -}}
 {{- $config := "" }}
 {{- if not .Values.existingConfigMap }}
@@ -157,5 +157,13 @@ volumeMounts:
 {{- end }}
 {{- with .Values.extraEnv }}
 {{- toYaml . | nindent 0 }}
+{{- end }}
+{{- /* Go then collects garbage before memory is short. The rest of the limit is for the pages of the
+program, some 24 MiB: without them the kernel reads it from the disk again and again. */}}
+{{- $memory := dig "limits" "memory" "" (default dict .Values.resources) | toString }}
+{{- $given := false }}
+{{- range .Values.extraEnv }}{{ $given = or $given (eq .name "GOMEMLIMIT") }}{{ end }}
+{{- if and (regexMatch "^[0-9]+[GM]i$" $memory) (not $given) }}
+- {name: GOMEMLIMIT, value: {{ div (mul 9 (regexFind "^[0-9]+" $memory) (ternary 1024 1 (hasSuffix "Gi" $memory))) 16 }}MiB}
 {{- end }}
 {{- end }}
