@@ -1,4 +1,4 @@
-// Package check compares images in a registry or directory with their source.
+// Package check compares images in a registry or directory with their source, or with a bundle.
 //
 // It only reads. Start reading at [Checker.Check] and [Checker.CheckLayout].
 package check
@@ -16,6 +16,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/berth-registry/berth/images/bundle"
+	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/registry"
@@ -32,7 +34,10 @@ type Checker struct {
 	// Verify computes the digest of each blob. Without it, the size of each blob in a layout is
 	// compared, and a registry is asked for manifests only.
 	Verify bool
-	Log    *slog.Logger
+	// From is a directory or a bundle with which images are compared. The registries in their names
+	// are then not asked. The zero value: those registries.
+	From reference.Location
+	Log  *slog.Logger
 }
 
 // Finding is the result for an image.
@@ -70,11 +75,17 @@ type Checked struct {
 	cause string
 }
 
-// Check checks each image at its spots. The result has the order of images and spots. The error is
-// the cause of the end of ctx.
-func (c *Checker) Check(ctx context.Context, images []reference.Reference, where func(reference.Reference) []Spot) ([]Checked, error) {
-	k := c.begin()
-	defer k.client.Close()
+// Check checks each image at its spots, without images all that From has; problems are then entries
+// without a name. The result has the order of images and spots. The error is about From, or the
+// cause of the end of ctx.
+func (c *Checker) Check(ctx context.Context, images []reference.Reference, where func(reference.Reference) []Spot) (found []Checked, problems []error, err error) {
+	k, err := c.begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(images) == 0 && k.from != nil {
+		images, problems = k.from.References()
+	}
 	all := make([][]Checked, len(images))
 	var g errgroup.Group
 	g.SetLimit(k.client.Jobs())
@@ -88,7 +99,7 @@ func (c *Checker) Check(ctx context.Context, images []reference.Reference, where
 		})
 	}
 	_ = g.Wait() // each image has its own finding
-	return slices.Concat(all...), context.Cause(ctx)
+	return slices.Concat(all...), problems, errors.Join(k.end(), context.Cause(ctx))
 }
 
 type run struct {
@@ -96,42 +107,73 @@ type run struct {
 	access    registry.Access
 	platforms []manifest.Platform
 	verify    bool
+	from      *layout.Layout // nil: the registries in the names of the images
+	fromName  string
 	// unreachable has the error of each host that no connection came about to.
 	unreachable sync.Map
 	// verified has the outcome for each blob of a registry whose digest was computed.
 	verified sync.Map
 }
 
-func (c *Checker) begin() *run {
-	return &run{client: registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log), access: c.Access, platforms: c.Platforms, verify: c.Verify}
+func (c *Checker) begin() (*run, error) {
+	k := &run{access: c.Access, platforms: c.Platforms, verify: c.Verify}
+	if !c.From.IsRegistry() {
+		var err error
+		if k.from, err = bundle.OpenLocation(c.From); err != nil {
+			return nil, err
+		}
+		k.fromName = c.From.String()
+	}
+	k.client = registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log)
+	return k, nil
+}
+
+func (k *run) end() error {
+	k.client.Close()
+	if k.from == nil {
+		return nil
+	}
+	return k.from.Close()
 }
 
 // sourceDigest is the answer of the source.
 type sourceDigest struct {
 	digest v1.Hash
 	err    error
+	name   string // of the source, for messages
 }
 
 // source asks for the digest at the source. A digest in the name is used without asking.
 func (k *run) source(ctx context.Context, image reference.Reference) sourceDigest {
-	if image.Digest() != "" {
-		d, err := v1.NewHash(image.Digest())
-		return sourceDigest{d, err}
+	s := sourceDigest{name: "the source"}
+	switch {
+	case image.Digest() != "":
+		s.digest, s.err = v1.NewHash(image.Digest())
+	case k.from != nil:
+		s.name = k.fromName
+		s.digest, s.err = k.from.Repository(image.Name()).Digest(ctx, image.Tag())
+	default:
+		s.digest, s.err = k.registryDigest(ctx, image)
 	}
+	return s
+}
+
+// registryDigest asks the registry in the name of an image.
+func (k *run) registryDigest(ctx context.Context, image reference.Reference) (v1.Hash, error) {
 	host := image.Registry()
 	if err, ok := k.unreachable.Load(host); ok {
-		return sourceDigest{err: err.(error)}
+		return v1.Hash{}, err.(error)
 	}
 	reg, err := k.client.At(host, image.Repository())
 	if err != nil {
-		return sourceDigest{err: err}
+		return v1.Hash{}, err
 	}
 	d, err := reg.Repository(image.Repository(), false).Digest(ctx, image.Tag())
 	if registry.IsDialError(err) {
 		// Behind an air gap, hundreds of images would each be retried.
 		k.unreachable.Store(host, err)
 	}
-	return sourceDigest{d, err}
+	return d, err
 }
 
 // checkSpot checks one image at one spot.
@@ -140,7 +182,7 @@ func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, 
 	if source.err == nil {
 		found.Source = source.digest.String()
 	}
-	if s.Itself && source.err == nil && image.Digest() == "" && k.platforms == nil && !k.verify {
+	if s.Itself && k.from == nil && source.err == nil && image.Digest() == "" && k.platforms == nil && !k.verify {
 		found.Digest, found.Finding = found.Source, FoundSame
 		return found
 	}
@@ -164,7 +206,7 @@ func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, 
 	switch {
 	case errors.Is(err, manifest.ErrNotFound):
 		if errors.Is(source.err, manifest.ErrNotFound) {
-			return found.with(FoundMissing, errors.New("the source has no such image either"))
+			return found.with(FoundMissing, fmt.Errorf("%s has no such image either", source.name))
 		}
 		return found.with(FoundMissing, nil)
 	case err != nil:
@@ -202,7 +244,7 @@ func (c Checked) compare(have manifest.Manifest, source sourceDigest, wantsAll b
 		return c, true
 	}
 	if source.err == nil && source.digest != have.Desc.Digest {
-		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", manifest.Short(have.Desc.Digest), manifest.Short(source.digest))), false
+		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at %s", manifest.Short(have.Desc.Digest), manifest.Short(source.digest), source.name)), false
 	}
 	return c, true
 }
@@ -213,7 +255,7 @@ func (c Checked) same(source sourceDigest) Checked {
 	case c.Finding != "":
 		return c
 	case errors.Is(source.err, manifest.ErrNotFound):
-		return c.with(FoundUnverified, errors.New("the source no longer has the image"))
+		return c.with(FoundUnverified, fmt.Errorf("%s does not have the image", source.name))
 	case source.err != nil:
 		return c.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
 	}

@@ -27,9 +27,9 @@ func check(t testing.TB, c *Checker, images []reference.Reference, to string) []
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := c.Check(t.Context(), images, func(r reference.Reference) []Spot { return []Spot{SpotOn(target, r)} })
-	if err != nil {
-		t.Fatal(err)
+	all, problems, err := c.Check(t.Context(), images, func(r reference.Reference) []Spot { return []Spot{SpotOn(target, r)} })
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
 	}
 	return all
 }
@@ -120,7 +120,7 @@ func TestCheckGone(t *testing.T) {
 	access := registry.Access{Logins: imagestest.Logins(imagestest.Login(target.Addr(), ""))}
 	copyTo(t, access, images, target.Addr())
 	source.Delete(set.Images[0].Repository, set.Images[0].Tag)
-	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no longer has the image") {
+	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "the source does not have the image") {
 		t.Errorf("%+v", c)
 	}
 	if c := check(t, &Checker{}, images, target.Addr())[0]; c.Finding != FoundUnreachable || !strings.Contains(c.Note, "401") {
@@ -226,7 +226,7 @@ func TestCheckMirrors(t *testing.T) {
 		}
 		k := &Checker{Access: registry.Access{Logins: imagestest.Logins(imagestest.Login(mirror.Addr(), ""))}}
 		spot := Spot{Host: mirror.Addr(), Root: root, Repository: set.Images[0].Repository, PlainHTTP: true, Upstream: "docker.io", Header: map[string][]string{"X-Secret": {"s"}}}
-		all, err := k.Check(t.Context(), images, func(reference.Reference) []Spot { return []Spot{spot} })
+		all, _, err := k.Check(t.Context(), images, func(reference.Reference) []Spot { return []Spot{spot} })
 		if err != nil || all[0].Finding != FoundSame {
 			t.Errorf("%s: %+v %v", root, all, err)
 		}
@@ -244,7 +244,7 @@ func TestCheckMirrors(t *testing.T) {
 			http.Redirect(w, r, d.URL, http.StatusFound)
 			return true
 		})
-		if all, err = k.Check(t.Context(), images, func(reference.Reference) []Spot { return []Spot{spot} }); err != nil || all[0].Finding != FoundUnreachable {
+		if all, _, err = k.Check(t.Context(), images, func(reference.Reference) []Spot { return []Spot{spot} }); err != nil || all[0].Finding != FoundUnreachable {
 			t.Errorf("%s: %+v %v", root, all, err)
 		}
 		d.WantNothing(t, true)

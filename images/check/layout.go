@@ -16,17 +16,24 @@ import (
 
 // CheckLayout checks each image in a directory or a bundle: index, manifests, blobs by size and
 // with Verify by digest, signatures and other referrers; and compares with the source if it can be
-// asked. Without images it checks all that the directory has; problems are then entries without a
-// name. The error is about the directory or the bundle, or the cause of the end of ctx.
+// asked. Without images it checks all that From has, or else the directory; problems are then entries
+// without a name. The error is about the directory, the bundle or From, or the cause of the end of
+// ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
 	l, err := bundle.OpenLocation(at)
 	if err != nil {
 		return nil, nil, err
 	}
-	k := c.begin()
-	defer k.client.Close()
+	k, err := c.begin()
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
 	if len(images) == 0 {
-		images, problems = l.References()
+		named := l
+		if k.from != nil {
+			named = k.from
+		}
+		images, problems = named.References()
 	}
 	all = make([]Checked, len(images))
 	var g errgroup.Group
@@ -38,7 +45,7 @@ func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference,
 		})
 	}
 	_ = g.Wait() // each image has its own finding
-	return all, problems, errors.Join(l.Close(), context.Cause(ctx))
+	return all, problems, errors.Join(l.Close(), k.end(), context.Cause(ctx))
 }
 
 // inLayout checks one image.

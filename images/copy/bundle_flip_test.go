@@ -88,6 +88,7 @@ func TestCopyFromABundleResumes(t *testing.T) {
 				t.Errorf("%s: an end without an error", form)
 			}
 			cancel()
+			settle(t, target)
 		}
 		target.Intercept(nil)
 		results := copyImages(t, &copy.Copier{}, nil, file, target.Addr())

@@ -132,6 +132,15 @@ func wantPushedOnce(t testing.TB, requests []fakeregistry.Request) {
 	}
 }
 
+// settle waits until a registry has stored what an interrupted run sent to it. Only then can the
+// next run learn that it is there.
+func settle(t testing.TB, s *fakeregistry.Server) {
+	t.Helper()
+	if err := s.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A run that is cancelled at any request is completed by the next one, which sends nothing again.
 func TestCopyResumes(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
@@ -154,6 +163,7 @@ func TestCopyResumes(t *testing.T) {
 				t.Errorf("trial %d: an end without an error", trial)
 			}
 			cancel()
+			settle(t, target)
 		}
 		target.Intercept(nil)
 		for _, r := range copyImages(t, &copy.Copier{}, images, "", target.Addr()) {

@@ -50,7 +50,7 @@ func TestRefusedLoginIsSentOnce(t *testing.T) {
 				return causes(copyImages(t, &copy.Copier{Access: access}, there, "", open.Addr()+"/copy"))
 			},
 			"check": func() []string {
-				found, err := (&check.Checker{Access: access}).Check(t.Context(), images, func(r reference.Reference) []check.Spot {
+				found, _, err := (&check.Checker{Access: access}).Check(t.Context(), images, func(r reference.Reference) []check.Spot {
 					target, err := reference.ParseTarget(guarded.Addr())
 					if err != nil {
 						t.Error(err)

@@ -1,9 +1,11 @@
 package serve_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -203,21 +205,61 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestRanges resumes a blob in the middle.
+// TestRanges resumes a blob in the middle, of a directory and of each form of one file, in which
+// blobs are stored as they are or compressed.
 func TestRanges(t *testing.T) {
 	dir := t.TempDir()
-	set := fill(t, dir, "docker.io", 1, 6)
-	s, _ := start(t, dir)
-	for digest := range set.Blobs[set.Images[0].Repository] {
-		path := "/v2/" + set.Images[0].Repository + "/blobs/" + digest
-		whole := ask(t, s, "GET", path)
-		part := ask(t, s, "GET", path, "Range", "bytes=5-")
-		if part.status != 206 || part.body != whole.body[5:] ||
-			part.header.Get("Content-Range") != fmt.Sprintf("bytes 5-%d/%d", len(whole.body)-1, len(whole.body)) {
-			t.Errorf("%s: %d %v", digest, part.status, part.header)
+	repository := "docker.io/acme/ranges"
+	l, err := layout.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := make([]byte, 300<<10)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
+	blobs := [][]byte{random, bytes.Repeat([]byte("compressible "), 30<<10), []byte("0123456789"), []byte("{}")}
+	putImage(t, l, repository, "v1", blobs...)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "images.tar", "images.tar.zst"} {
+		s, log := start(t, dir)
+		if name != "" {
+			s, log = startFile(t, bundleOf(t, dir, name))
 		}
-		if past := ask(t, s, "GET", path, "Range", fmt.Sprintf("bytes=%d-", len(whole.body))); past.status != 416 {
-			t.Errorf("%s: past its end: %d", digest, past.status)
+		for _, blob := range blobs {
+			digest, err := digestOf(blob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, size := "/v2/acme/ranges/blobs/"+digest.String(), len(blob)
+			for _, r := range []struct{ from, to int }{{0, 0}, {1, size - 1}, {size / 2, size/2 + 70000}, {size - 1, size - 1}} {
+				end := min(r.to, size-1)
+				part := ask(t, s, "GET", path, "Range", fmt.Sprintf("bytes=%d-%d", r.from, r.to))
+				if part.status != 206 || part.body != string(blob[r.from:end+1]) ||
+					part.header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", r.from, end, size) {
+					t.Errorf("%q %s: %v: %d %v", name, digest, r, part.status, part.header)
+				}
+			}
+			if rest := ask(t, s, "GET", path, "Range", fmt.Sprintf("bytes=%d-", size/3)); rest.status != 206 || rest.body != string(blob[size/3:]) {
+				t.Errorf("%q %s: to its end: %d %v", name, digest, rest.status, rest.header)
+			}
+			if last := ask(t, s, "GET", path, "Range", "bytes=-2"); last.status != 206 || last.body != string(blob[size-2:]) {
+				t.Errorf("%q %s: the last two bytes: %d %v", name, digest, last.status, last.header)
+			}
+			// The second part begins before the first one.
+			back := ask(t, s, "GET", path, "Range", fmt.Sprintf("bytes=%d-%d,0-0", size-1, size-1))
+			if first := strings.Index(back.body, "bytes 0-0/"); back.status != 206 || first < strings.Index(back.body, fmt.Sprintf("bytes %d-", size-1)) {
+				t.Errorf("%q %s: two parts: %d %v", name, digest, back.status, back.header)
+			}
+			if past := ask(t, s, "GET", path, "Range", fmt.Sprintf("bytes=%d-", size)); past.status != 416 {
+				t.Errorf("%q %s: past its end: %d", name, digest, past.status)
+			}
+			if whole := ask(t, s, "GET", path); whole.status != 200 || whole.body != string(blob) {
+				t.Errorf("%q %s: whole: %d", name, digest, whole.status)
+			}
+		}
+		if strings.Contains(log.String(), "error") {
+			t.Errorf("%q: %s", name, log)
 		}
 	}
 }

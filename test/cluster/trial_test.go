@@ -61,10 +61,13 @@ func TestCluster(t *testing.T) {
 	w.runs("second", "docker.io/library/second:v1")
 	w.served(w.second, "/v2/library/second/", 200)
 
+	quay := w.carry()
+	values["preload"] = map[string]any{"enabled": true}
 	values["podAnnotations"] = map[string]any{"berth.test/rollout": "second"}
 	values["config"] = w.config(w.second.URL())
 	w.upgrade(values)
 	w.stillThere()
+	w.preloaded(quay)
 
 	// kubelet uses the files of the chart after the restart that its administrator must do.
 	w.restartKubelet(filepath.Join(w.root, providerConfig), filepath.Join(w.root, providerDir))

@@ -73,10 +73,7 @@ func programs() []string {
 
 func containerdCells(version string) []cell {
 	tests := func(pattern string) string { return "cd test/e2e && " + goTest + ". -run '^(" + pattern + ")$'" }
-	pulls := "TestFacts|TestBerth|TestImages.*"
-	if version != "1.6.20" { // it knows no pinned images, which docs/air-gap.md uses
-		pulls += "|TestAirGap"
-	}
+	const pulls = "TestFacts|TestBerth|TestImages.*|TestAirGap"
 	installs := "TestInstall"
 	switch version {
 	case "1.6.20", "1.7.28", "2.4.2": // the corpus has no verdicts for the others

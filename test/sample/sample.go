@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -177,6 +178,23 @@ func describe(tagged interface {
 		blobs = append(blobs, l.Digest.String())
 	}
 	return Image{Digest: top.String(), Manifest: digest.String(), Blobs: blobs, content: tagged}, nil
+}
+
+// WriteLayout makes an OCI layout in dir that has img under a complete reference.
+func (img Image) WriteLayout(dir, reference string) error {
+	to, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		return err
+	}
+	name := layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": reference})
+	switch content := img.content.(type) {
+	case v1.ImageIndex:
+		return to.AppendIndex(content, name)
+	case v1.Image:
+		return to.AppendImage(content, name)
+	default:
+		return fmt.Errorf("cannot write a %T", content)
+	}
 }
 
 // Target is a registry that images are pushed to.

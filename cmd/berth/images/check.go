@@ -17,7 +17,7 @@ import (
 
 func newCheck(o *cli.Options) *cobra.Command {
 	var sources imageSources
-	var to string
+	var to, from string
 	var platforms []string
 	var limit, verify bool
 	var jobs int
@@ -27,7 +27,9 @@ func newCheck(o *cli.Options) *cobra.Command {
 		Long: `Check images in a registry, under the path where berth images copy puts them: the
 tag exists with the digest of the source, if that can be reached, and with all
 platforms. Without --to it checks every mirror of the image in the config. It only
-reads, and sends the source no request that counts as a pull.
+reads, and sends the source no request that counts as a pull. --from names a
+directory or a file of images to compare with: the sources are not asked then, as
+behind an air gap, and all its images are checked if none is named.
 
   ok          same as at the source
   unverified  exists, but the source could not be asked
@@ -51,6 +53,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 			"  berth images check --plain images.txt --platform linux/amd64,linux/arm64 -o json\n" +
 			"  berth images check --to oci:usb-stick --verify\n" +
 			"  berth images check --to images.tar.zst --verify\n" +
+			"  berth images check --from images.tar.zst --to registry.corp:5000\n" +
 			"  berth images check --rate-limit",
 		Args:        cobra.ArbitraryArgs,
 		Annotations: cli.Formats("text", "json", "yaml"),
@@ -69,8 +72,13 @@ or else for the address of this machine. The request does not count as a pull.`,
 					return cli.Usage(fmt.Errorf("--to: %w", err))
 				}
 			}
+			if from != "" {
+				if c.From, err = reference.ParseSource(from); err != nil {
+					return cli.Usage(fmt.Errorf("--from: %w; without --from images are compared with the registries that they name", err))
+				}
+			}
 			inDir := !at.IsRegistry()
-			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit || inDir)
+			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit || inDir || from != "")
 			if err != nil {
 				return err
 			}
@@ -83,24 +91,24 @@ or else for the address of this machine. The request does not count as a pull.`,
 			if limit {
 				v.Limit = report.NewLimit(w.access.HubLimit(cmd.Context()))
 			}
+			var more []error
+			unnamed := !sources.given() && len(args) == 0
 			switch {
-			case inDir && (len(wanted) > 0 || !sources.given() && len(args) == 0):
-				var more []error
-				if v.Images, more, err = c.CheckLayout(cmd.Context(), wanted, at); cmd.Context().Err() != nil {
-					return errors.New("interrupted")
-				} else if err != nil {
-					return err
-				}
-				problems = append(problems, more...)
-			case len(wanted) > 0:
-				spots, err := spotsFor(to, at.Target(), w.cfg)
-				if err != nil {
-					return err
-				}
-				if v.Images, err = c.Check(cmd.Context(), wanted, spots); err != nil {
-					return errors.New("interrupted")
+			case inDir && (len(wanted) > 0 || unnamed):
+				v.Images, more, err = c.CheckLayout(cmd.Context(), wanted, at)
+			case len(wanted) > 0 || from != "" && unnamed:
+				var spots func(reference.Reference) []check.Spot
+				if spots, err = spotsFor(to, at.Target(), w.cfg); err == nil {
+					v.Images, more, err = c.Check(cmd.Context(), wanted, spots)
 				}
 			}
+			if cmd.Context().Err() != nil {
+				return errors.New("interrupted")
+			}
+			if err != nil {
+				return err
+			}
+			problems = append(problems, more...)
 			err = errors.Join(append(problems, o.Print(cmd.OutOrStdout(), v, v.WriteText))...)
 			if err == nil && !v.OK() {
 				err = &cli.ExitError{Code: cli.ExitFailed} // the reasons have been printed
@@ -110,6 +118,7 @@ or else for the address of this machine. The request does not count as a pull.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "registry, with or without a path, oci:DIR, FILE.tar or FILE.tar.zst (default the mirrors in the config)")
+	f.StringVar(&from, "from", "", "directory (oci:DIR or DIR) or file to compare with, instead of the registries in the names of the images")
 	f.StringSliceVar(&platforms, "platform", nil, "required platforms, as in linux/amd64,linux/arm64 (default all that an image has)")
 	f.BoolVar(&verify, "verify", false, "compute the digest of every blob; a registry is asked for all of them")
 	f.BoolVar(&limit, "rate-limit", false, "show how many pulls Docker Hub allows now")

@@ -140,8 +140,8 @@ func TestCopyAndCheckExamples(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 18 {
-		t.Errorf("%d examples ran, want 18", ran)
+	if ran != 19 {
+		t.Errorf("%d examples ran, want 19", ran)
 	}
 	if w.corp.Manifest("mirror/redislabs/operator", "7.2.4-7") == nil {
 		t.Error("nothing came to registry.corp/mirror")
@@ -172,8 +172,8 @@ func TestCopyAndCheckPage(t *testing.T) {
 			}
 		}
 	}
-	if len(out) != 16 {
-		t.Errorf("%d commands ran, want 16", len(out))
+	if len(out) != 17 {
+		t.Errorf("%d commands ran, want 17", len(out))
 	}
 	if w.corp.Manifest("mirror/redislabs/redis", "7.2.4-64") == nil {
 		t.Error("nothing came to registry.corp/mirror")

@@ -71,6 +71,8 @@ type Server struct {
 	uploads   int
 	requests  []Request
 	intercept func(http.ResponseWriter, *http.Request) bool
+	open      map[string]bool // connections, by the address of the client
+	seen      map[string]bool // connections that were accepted
 }
 
 type repo struct {
@@ -93,11 +95,12 @@ func StartTLS(o Options, c *tls.Config) *Server {
 	if o.Root == "" {
 		o.Root = "/v2"
 	}
-	s := &Server{options: o, blobs: map[string][]byte{}, repos: map[string]*repo{}}
+	s := &Server{options: o, blobs: map[string][]byte{}, repos: map[string]*repo{}, open: map[string]bool{}, seen: map[string]bool{}}
 	for _, name := range o.Fixed {
 		s.repo(name, true)
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.http.Config.ConnState = s.noteConnection
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes
 	switch {
 	case c != nil:
