@@ -1,5 +1,5 @@
 // Package platforms checks the pages in docs/platforms. Each page has the same parts, and each
-// fenced block is parsed by its language:
+// fenced block, also of README.md, is parsed by its language:
 //
 //	yaml     every document strictly. A RegistryConfig by Berth's own loader; a kind of Kubernetes
 //	         by its Go type; the kinds of schemas_test.go by their CRD; values of Berth's chart by
