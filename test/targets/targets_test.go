@@ -48,7 +48,7 @@ func suites(t *testing.T) []string {
 // unknownTargets returns each target after "make" in a shell command that is not known.
 func unknownTargets(command string, known []string) []string {
 	var unknown []string
-	for _, m := range regexp.MustCompile(`\bmake((?: +[A-Za-z0-9=/_.-]+)+)`).FindAllStringSubmatch(command, -1) {
+	for _, m := range regexp.MustCompile(`\bmake(?: -C \S+)?((?: +[A-Za-z0-9=/_.-]+)+)`).FindAllStringSubmatch(command, -1) {
 		for _, word := range strings.Fields(m[1]) {
 			if !strings.Contains(word, "=") && !slices.Contains(known, word) {
 				unknown = append(unknown, word)
@@ -60,7 +60,7 @@ func unknownTargets(command string, known []string) []string {
 
 func TestUnknownTargets(t *testing.T) {
 	known := []string{"test", "e2e"}
-	if got := unknownTargets("make test e2e V=1 && make lint", known); !slices.Equal(got, []string{"lint"}) {
+	if got := unknownTargets("make -C berth test e2e V=1 && make -C berth lint", known); !slices.Equal(got, []string{"lint"}) {
 		t.Errorf("found %q, want lint", got)
 	}
 }
