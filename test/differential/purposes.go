@@ -206,7 +206,10 @@ var filePurposes = []purpose{
 		name: "tokens of a shared credentials file", single: true,
 		what: "a token got with the keys of a sharedCredentialsFile is named by that file, whose keys may change (ADR 26)",
 		is: func(c situation, d difference) bool {
-			return strings.HasPrefix(d.name, atFile+tokenDir+"/ecr_") && (d.appeared() || d.vanished()) && strings.Contains(c.lastConfig(), "sharedCredentialsFile:")
+			named := strings.HasPrefix(d.name, atFile+tokenDir+"/ecr") && (d.appeared() || d.vanished()) && strings.Contains(c.lastConfig(), "sharedCredentialsFile:")
+			// What AWS has said to these keys, under another name, is asked again.
+			again := d.name == atStderr+"text" && d.appeared() && strings.HasPrefix(c.did[newer].stderr, `level=WARN msg="this source gave no ECR token"`)
+			return named || again && slices.ContainsFunc(c.steps[:c.at], func(s step) bool { return strings.Contains(s.text(), "sharedCredentialsFile:") })
 		},
 	},
 	{
@@ -214,7 +217,10 @@ var filePurposes = []purpose{
 		what: "the identity token of a docker config is in provider.json, for docker-credential-berth",
 		is: func(c situation, d difference) bool {
 			at := strings.TrimRight(d.name, "abcdefghijklmnopqrstuvwxyz")
-			return d.appeared() && strings.HasPrefix(d.name, rulesJSON+"|dockerConfig[") && c.did[newer].values[at+"username"] == "<token>"
+			told := strings.HasPrefix(d.name, rulesJSON+"|dockerConfig[") && c.did[newer].values[at+"username"] == "<token>"
+			// Beside a mirror for "*" a registry with a login has a directory of its own.
+			own := strings.Contains(d.name, "tok.corp") && strings.Contains(c.lastConfig(), `- upstream: "*"`)
+			return d.appeared() && (told || own && strings.Contains(c.lastConfig(), "dockerConfigFile:"))
 		},
 	},
 	{
